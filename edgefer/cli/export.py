@@ -1,0 +1,100 @@
+"""`edgefer export`: a checkpoint -> a proven artifact."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgefer.cli.common import Debug, Images, Json, Output, ProofFailedError, differing_table, parse_batch, probe
+from edgefer.errors import ArtifactError, UsageError
+from edgefer.optional import installed, require
+
+NAME = "export"
+_DEFAULTS: dict[str, Any] = {"target": "onnx", "precision": "fp32", "size": None, "batch": None, "specialize": True}
+
+
+def command(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(help="A .safetensors of ours or the authors' .pth; the shipped weights if left out."),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="What to build: onnx. Default: onnx.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or fp16. Default: fp32.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Input size in pixels, 32 to 224. Default: the checkpoint's.")
+    ] = None,
+    batch: Annotated[str | None, typer.Option(help="A fixed batch size. Default: any size goes.")] = None,
+    images: Images = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="TOML file with these options for a device.", metavar="FILE")
+    ] = None,
+    no_specialize: Annotated[bool, typer.Option("--no-specialize", help="Keep the plain graph.")] = False,
+    require_run: Annotated[
+        bool, typer.Option("--require-run", help="Fail (exit code 4) when the artifact cannot be run here.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Directory to write.", metavar="DIR")] = ...,  # type: ignore[assignment]
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Build an artifact from a checkpoint, prove that it predicts the same, and write it."""
+    require(("torch", "safetensors"), "export", "exporting")
+    from edgefer.export.run import NotProvenError, Options, export, refuse_foreign
+    from edgefer.model import checkpoint as checkpoints
+
+    given = {"target": target, "precision": precision, "size": size, "batch": batch}
+    if no_specialize:
+        given["specialize"] = False
+    chosen = {**_DEFAULTS, **_read_recipe(recipe), **{key: value for key, value in given.items() if value is not None}}
+    options = Options(
+        target=chosen["target"],
+        precision=chosen["precision"],
+        size=chosen["size"],
+        batch=parse_batch(chosen["batch"]),
+        specialized=chosen["specialize"],
+        require_run=require_run,
+    )
+    refuse_foreign(out)
+    if checkpoint is None:
+        raise ArtifactError("no weights ship with this version of edgefer yet.", "edgefer export CHECKPOINT --out DIR")
+    output = Output(json)
+    with output.working("reading the checkpoint"):
+        source = checkpoints.load(checkpoint)
+        faces = probe(images)
+    try:
+        with output.bar("building") as bar:
+            artifact = export(source, out, faces, options, output.line, bar)
+    except NotProvenError as error:
+        rows = error.comparison.rows()
+        if not json:
+            differing_table(output, rows)
+        figures = {**error.comparison.summary(), "differing_images": rows}
+        raise ProofFailedError(str(error), error.hint, figures) from error
+    manifest = artifact.manifest
+    files = sorted(p.name for p in artifact.path.iterdir())
+    output.line("written", f"{out}/  {'  '.join(files)}")
+    output.line("next", f"edgefer predict {out} face.jpg")
+    output.result({"out": str(out), "manifest": manifest.to_dict()})
+
+
+def _read_recipe(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        tomllib = import_module("tomllib" if installed("tomllib") else "tomli")  # Python 3.10 has only the package
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"the recipe {path} does not exist.", "recipes lie in the folder export/.") from None
+    except OSError as error:
+        raise UsageError(f"the recipe {path} cannot be read: {error.strerror}.", "pass a TOML file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the recipe {path} is not TOML: {error}.", "see export/cpu.toml for an example.") from None
+    kinds = {"target": str, "precision": str, "size": int, "batch": str, "specialize": bool}
+    for key, value in values.items():
+        if key not in kinds:
+            raise UsageError(f"the recipe {path} has the unknown key {key}.", f"known keys: {', '.join(kinds)}.")
+        if type(value) is not kinds[key]:
+            raise UsageError(f"the recipe {path} has {key} = {value!r}.", f"it must be a {kinds[key].__name__}.")
+    return values

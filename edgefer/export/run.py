@@ -1,0 +1,218 @@
+"""From a checkpoint to an artifact in its place: build beside, prove, seal, and only then rename."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edgefer.artifact import MANIFEST, PARITY, Artifact, Manifest, dump, open_artifact, sha256_path
+from edgefer.emotions import EMOTIONS
+from edgefer.errors import ParityError, UnavailableError, UsageError
+from edgefer.export.targets import Built, Request, builder
+from edgefer.files import replace_directory
+from edgefer.model.checkpoint import Checkpoint, weights_sha256
+from edgefer.model.resemotenet import count_parameters, preset_name
+from edgefer.model.specialize import MAX_SIZE, MIN_SIZE, specialize
+from edgefer.parity.compare import Comparison, Probe, Progress, compare, reference_preprocess, report
+from edgefer.runtime.engines import ENGINES, open_engine
+from edgefer.runtime.recognizer import Recognizer
+
+Say = Callable[[str, str], None]  # step, what came out of it
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to export, as `edgefer export` takes it. None means the target's or the checkpoint's own."""
+
+    target: str = "onnx"
+    precision: str = "fp32"
+    size: int | None = None
+    batch: tuple[int, ...] | None = None
+    specialized: bool = True
+    require_run: bool = False
+    target_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class NotProvenError(ParityError):
+    """Parity failed; `comparison` holds the images that differ."""
+
+    def __init__(self, comparison: Comparison, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.comparison = comparison
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.comparison, str(self), self.hint)
+
+
+def export(
+    checkpoint: Checkpoint,
+    out: Path,
+    probe: Probe,
+    options: Options | None = None,
+    say: Say | None = None,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Build, prove and write an artifact directory.
+
+    Args:
+        checkpoint: what to export.
+        out: directory to write; an artifact that is there is replaced in one step, anything else is refused.
+        probe: images to prove on.
+        options: target, precision, size, batch.
+        say: called with (step, result) after each step.
+        progress: called with (images done, images in all) while the reference runs.
+
+    Raises:
+        UsageError: the target does not know an option, or `out` is something else than an artifact.
+        NotProvenError: the artifact predicts differently; nothing was written.
+        UnavailableError: the proof could not run here and `require_run` was asked for; nothing was written.
+    """
+    options = options or Options()
+    say = say or (lambda step, text: None)
+    request = _request(checkpoint, options)
+    refuse_foreign(out)
+    say("checkpoint", f"{checkpoint.name or 'seeded weights'}: {checkpoint.describe()}")
+    parameters = _count_parameters(request)
+    say("specialise", _describe_savings(request, *parameters))
+    with replace_directory(out) as folder:
+        built = builder(options.target).build(request, folder)
+        say("export", f"{built.summary:50s}{megabytes(_size(folder / built.model))}")
+        manifest = _manifest(request, options, built, parameters)
+        if built.seal:
+            built.seal(replace(manifest, files={built.model: built.content_sha256}))
+        manifest = replace(manifest, files={built.model: sha256_path(folder / built.model)})
+        (folder / MANIFEST).write_bytes(dump(manifest.to_dict()))
+        proof = _prove(checkpoint, folder, probe, options, progress)
+        say("parity", proof.pop("text"))
+        (folder / PARITY).write_bytes(dump(proof))
+        files = {**manifest.files, PARITY: sha256_path(folder / PARITY)}
+        manifest = replace(manifest, files=files, proof=proof["verdict"])
+        (folder / MANIFEST).write_bytes(dump(manifest.to_dict()))
+    return open_artifact(out)
+
+
+def refuse_foreign(out: Path) -> None:
+    """Refuse to replace anything that is not an artifact.
+
+    Raises:
+        UsageError: `out` is a file, or a folder that is neither empty nor an artifact.
+    """
+    if out.is_file():
+        raise UsageError(f"{out} is a file.", "pass a directory to --out; it will be made.")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise UsageError(f"{out} is a folder with other things in it.", "pass a new directory to --out.")
+
+
+def _request(checkpoint: Checkpoint, options: Options) -> Request:
+    target = builder(options.target)
+    if options.precision not in target.PRECISIONS:
+        raise UsageError(
+            f"{options.target} has no precision {options.precision}.", f"choose {' or '.join(target.PRECISIONS)}."
+        )
+    for name, value in options.target_options.items():
+        if name not in target.OPTIONS:
+            raise UsageError(f"{options.target} takes no option {name} (it is {value!r}).", "leave it out.")
+    size = options.size or checkpoint.preprocess.size
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise UsageError(f"--size {size} cannot be.", f"choose {MIN_SIZE} to {MAX_SIZE} pixels.")
+    preprocess = reference_preprocess(checkpoint, size)
+    return Request(
+        checkpoint, preprocess, options.precision, options.specialized, options.batch, options.target_options
+    )
+
+
+def _manifest(request: Request, options: Options, built: Built, parameters: tuple[int, int]) -> Manifest:
+    checkpoint = request.checkpoint
+    name = preset_name(checkpoint.architecture)
+    return Manifest(
+        target=options.target,
+        precision=built.precision,
+        labels=EMOTIONS,
+        preprocess=request.preprocess,
+        architecture={**({"name": name} if name else {}), **checkpoint.architecture.to_dict()},
+        specialized=request.specialized,
+        parameters=parameters,
+        batch=request.batch,
+        checkpoint_sha256=checkpoint.sha256,
+        weights_sha256=weights_sha256(checkpoint.network),
+        content_sha256=built.content_sha256,
+        tools=built.tools,
+        device=built.device,
+        files={},
+        proof="not run",
+    )
+
+
+def _prove(
+    checkpoint: Checkpoint, folder: Path, probe: Probe, options: Options, progress: Progress | None
+) -> dict[str, Any]:
+    artifact = open_artifact(folder)
+    try:
+        if options.target not in ENGINES:
+            raise UnavailableError(f"no engine here runs {options.target}.", "verify it where one does.")
+        recognizer = Recognizer(artifact, open_engine(artifact))
+    except UnavailableError as error:
+        if options.require_run:
+            raise
+        text = f"not run: {error}"
+        return {"verdict": "not run", "reason": str(error), "hint": error.hint, "text": text}
+    comparison = compare(checkpoint, recognizer, probe, progress)
+    text = describe(comparison)
+    if not comparison.passed:
+        raise NotProvenError(
+            comparison,
+            f"the artifact predicts differently: {text}; nothing was written.",
+            "pass --no-specialize to see whether a rewrite is the cause, and report it with the checkpoint.",
+        )
+    return {**report(comparison, probe, recognizer.engine.name), "text": text}
+
+
+def describe(comparison: Comparison) -> str:
+    """One line: "256 faces: top-1 equal on all, max |dp| 1.9e-03 (bound 5e-03), 3 near ties"."""
+    figures = comparison.summary()
+    count = figures["images"]
+    same = "all" if figures["top1_equal"] == count else f"{figures['top1_equal']}"
+    ties = figures["near_ties"]
+    flipped = f", {figures['near_ties_flipped']} of them flipped" if figures["near_ties_flipped"] else ""
+    ties_text = f", {ties} near tie{'s' if ties != 1 else ''}{flipped}" if ties else ""
+    delta = f"max |dp| {figures['max_delta']:.1e} (bound {figures['bound']:.0e})"
+    return f"{count} faces: top-1 equal on {same}, {delta}{ties_text}"
+
+
+def _count_parameters(request: Request) -> tuple[int, int]:
+    network = request.checkpoint.network
+    before = count_parameters(network)
+    return before, count_parameters(specialize(network, request.preprocess.size)) if request.specialized else before
+
+
+def _describe_savings(request: Request, before: int, after: int) -> str:
+    if not request.specialized:
+        return f"off: {before / 1e6:.1f} M parameters stay"
+    size = request.preprocess.size
+    width = 4 if request.precision == "fp32" else 2
+    return (
+        f"{size}x{size}: {after / 1e6:.1f} M parameters stay, {(before - after) / 1e6:.1f} M never reach the output   "
+        f"{megabytes(before * width)} -> {megabytes(after * width)}"
+    )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 10_000_000 else f"{size / 1e6:.1f} MB"
+
+
+def complete_proof(artifact: Artifact, proof: dict[str, Any]) -> None:
+    """Put a proof that was made later, on a machine that can run it, into an artifact directory, in one step."""
+    with replace_directory(artifact.path) as folder:
+        for item in artifact.path.iterdir():
+            (shutil.copytree if item.is_dir() else shutil.copy2)(item, folder / item.name)
+        (folder / PARITY).write_bytes(dump(proof))
+        files = {**artifact.manifest.files, PARITY: sha256_path(folder / PARITY)}
+        manifest = replace(artifact.manifest, files=files, proof=proof["verdict"])
+        (folder / MANIFEST).write_bytes(dump(manifest.to_dict()))

@@ -1,0 +1,49 @@
+"""Packages that only some features need: are they there, which version, and how to get them."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from importlib.util import find_spec
+
+from edgefer.errors import UnavailableError
+
+# Modules whose distribution has another name, or several.
+_DISTRIBUTIONS = {
+    "cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "PIL": ("pillow",),
+    "cuda": ("cuda-python",),
+    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    "tensorrt_rtx": ("tensorrt-rtx", "tensorrt_rtx"),
+}
+
+
+def installed(module: str) -> bool:
+    """Whether `import module` would find something, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def version(module: str) -> str | None:
+    """Version of the distribution that provides `module`, or None when it is not installed."""
+    if not installed(module):
+        return None
+    for name in _DISTRIBUTIONS.get(module, (module,)):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "unknown version"
+
+
+def require(modules: tuple[str, ...], extra: str, what: str) -> None:
+    """Check that all of `modules` are installed.
+
+    Raises:
+        UnavailableError: naming the first that is not, and the command that installs the extra.
+    """
+    for module in modules:
+        if not installed(module):
+            raise UnavailableError(f"{what} needs {module}, which is not installed.", f'pip install "edgefer[{extra}]"')

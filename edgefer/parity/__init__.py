@@ -1,0 +1,1 @@
+"""Proof that an artifact predicts as its checkpoint does."""

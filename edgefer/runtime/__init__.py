@@ -1,0 +1,1 @@
+"""What an app embeds: numpy, OpenCV and one engine."""

@@ -1,0 +1,63 @@
+"""Engines run a model file. One file an engine; this registry says which engine runs which target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+import numpy as np
+
+from edgefer.artifact import Artifact
+from edgefer.errors import UnavailableError
+from edgefer.optional import require
+
+
+class Engine(Protocol):
+    """A loaded model.
+
+    A module listed in `ENGINES` has a function `open_engine(artifact, provider, threads) -> Engine`, which raises
+    `UnavailableError` when this machine cannot run it.
+    """
+
+    name: str  # engine, version and device, for reports: "onnxruntime 1.32.0, CPUExecutionProvider"
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """uint8 RGB [N, size, size, 3] -> probabilities float32 [N, 7] in canonical order. Thread-safe."""
+        ...
+
+
+@dataclass(frozen=True)
+class Row:
+    """One registered engine or target: its module, the packages it needs, and the extra that brings them."""
+
+    module: str
+    needs: tuple[str, ...]
+    extra: str
+
+
+ENGINES: dict[str, Row] = {
+    "onnx": Row("edgefer.runtime.engines.onnxruntime", ("onnxruntime",), "cpu"),
+}
+
+
+def open_engine(artifact: Artifact, provider: str | None = None, threads: int | None = None) -> Engine:
+    """Open the engine for an artifact's target.
+
+    Raises:
+        UnavailableError: this installation has no engine for the target, or the machine cannot run it.
+    """
+    target = artifact.manifest.target
+    if target not in ENGINES:
+        raise UnavailableError(f"no engine for {target} artifacts is part of this version.", "upgrade edgefer.")
+    row = ENGINES[target]
+    require(row.needs, row.extra, f"running {target} artifacts")
+    try:
+        module = import_module(row.module)
+    except ImportError as error:
+        raise UnavailableError(
+            f"{row.needs[0]} is installed but does not start: {error}.",
+            f'pip install --force-reinstall "edgefer[{row.extra}]"',
+        ) from error
+    engine: Engine = module.open_engine(artifact, provider, threads)
+    return engine
