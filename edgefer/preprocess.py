@@ -98,25 +98,25 @@ def resize_pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
     columns first in tall images, and 12.3 in strips over a hundred times as tall as wide, which moves a few values by
     one level; checkpoints so far were trained with the order of Pillow 1 to 12, and that is the one kept here.
     """
-    if image.shape[1] != width:
-        image = _filter(image, width, axis=1)
+    if image.shape[1] != width:  # the filter runs along axis 0, where each tap is one contiguous row
+        image = _filter(image.transpose(1, 0, 2), width).transpose(1, 0, 2)
     if image.shape[0] != height:
-        image = _filter(image, height, axis=0)
-    return image
+        image = _filter(image, height)
+    return np.ascontiguousarray(image)
 
 
-def _filter(image: np.ndarray, target: int, axis: int) -> np.ndarray:
-    first, weights = _pillow_taps(image.shape[axis], target)
-    total: np.ndarray | None = None
-    shape = (1, -1, 1) if axis == 1 else (-1, 1, 1)
-    for tap, weight in enumerate(weights):  # int32 holds it: 255 * 2**22 plus rounding < 2**31
-        at = np.minimum(first + tap, image.shape[axis] - 1)  # past the end the weight is 0
-        term = np.take(image, at, axis=axis) * weight.reshape(shape)
-        total = term if total is None else np.add(total, term, out=total)
-    assert total is not None
-    total += 2**21
+def _filter(image: np.ndarray, target: int) -> np.ndarray:
+    """Filter uint8 [S, T, C] along its first axis: [target, T, C]."""
+    first, weights = _pillow_taps(image.shape[0], target)
+    rows = np.ascontiguousarray(image).reshape(image.shape[0], -1).astype(np.int32)
+    total = np.full((target, rows.shape[1]), 2**21, np.int32)  # rounding; 255 * 2**22 + 2**21 fits
+    term = np.empty_like(total)
+    for tap, weight in enumerate(weights):
+        np.take(rows, first + tap, axis=0, out=term, mode="clip")  # past the end the weight is 0
+        term *= weight[:, None]
+        total += term
     total >>= 22
-    return np.clip(total, 0, 255).astype(np.uint8)
+    return np.minimum(total, 255).astype(np.uint8).reshape(target, *image.shape[1:])
 
 
 @lru_cache(maxsize=64)

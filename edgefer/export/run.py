@@ -194,7 +194,7 @@ def _describe_savings(request: Request, before: int, after: int) -> str:
     size = request.preprocess.size
     width = 4 if request.precision == "fp32" else 2
     return (
-        f"{size}x{size}: {after / 1e6:.1f} M parameters stay, {(before - after) / 1e6:.1f} M never reach the output   "
+        f"{size}x{size}: {after / 1e6:.1f} M parameters stay, {(before - after) / 1e6:.1f} M are not needed   "
         f"{megabytes(before * width)} -> {megabytes(after * width)}"
     )
 
