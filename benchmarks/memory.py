@@ -40,7 +40,13 @@ def main() -> None:
     face = cv2.cvtColor(render("happiness", 0, 96), cv2.COLOR_RGB2BGR)
     png = cv2.imencode(".png", face)[1].tobytes()
     jpeg = cv2.imencode(".jpg", face)[1].tobytes()
-    kinds = [lambda: fer(face), lambda: fer(png), lambda: fer(jpeg), lambda: fer([face, png, jpeg]), lambda: refused(fer)]
+    kinds = [
+        lambda: fer(face),
+        lambda: fer(png),
+        lambda: fer(jpeg),
+        lambda: fer([face, png, jpeg]),
+        lambda: refused(fer),
+    ]
     calls, memory = [], []
     start = time.monotonic()
     for number in range(a.calls + 1):
@@ -66,7 +72,9 @@ def main() -> None:
     axes.set_ylim(0, max(memory) * 1.15)
     axes.set_xlabel("thousand calls (arrays, PNG, JPEG, lists and refused input in turn)")
     axes.set_ylabel("resident memory, MB")
-    axes.set_title(f"{fer.artifact.manifest.architecture.get('name', '')} {fer.artifact.manifest.precision}, {fer.engine.name}")
+    axes.set_title(
+        f"{fer.artifact.manifest.architecture.get('name', '')} {fer.artifact.manifest.precision}, {fer.engine.name}"
+    )
     figure.savefig(stem.with_suffix(".png"), dpi=120)
     values = {"command": "python benchmarks/memory.py ARTIFACT", "verdict": verdict, "calls": calls, "mb": memory}
     stem.with_suffix(".json").write_text(json.dumps(values) + "\n", "utf-8")

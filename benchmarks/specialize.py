@@ -108,6 +108,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="folder for the results")
     parser.add_argument("--machine", default=platform.node() or "machine", help="name for the result files")
     a = parser.parse_args()
+    if a.out is not None:
+        a.out.mkdir(parents=True, exist_ok=True)
     described = machine()
     rows: list[dict[str, object]] = []
     raw: list[dict[str, object]] = []

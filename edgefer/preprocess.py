@@ -108,12 +108,12 @@ def resize_pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
 def _filter(image: np.ndarray, target: int) -> np.ndarray:
     """Filter uint8 [S, T, C] along its first axis: [target, T, C]."""
     first, weights = _pillow_taps(image.shape[0], target)
-    rows = np.ascontiguousarray(image).reshape(image.shape[0], -1).astype(np.int32)
+    rows = np.ascontiguousarray(image).reshape(image.shape[0], -1)
     total = np.full((target, rows.shape[1]), 2**21, np.int32)  # rounding; 255 * 2**22 + 2**21 fits
-    term = np.empty_like(total)
-    for tap, weight in enumerate(weights):
-        np.take(rows, first + tap, axis=0, out=term, mode="clip")  # past the end the weight is 0
-        term *= weight[:, None]
+    taken, term = np.empty(total.shape, np.uint8), np.empty_like(total)
+    for tap, weight in enumerate(weights):  # widened a tap at a time: a photograph as int32 would be huge
+        np.take(rows, first + tap, axis=0, out=taken, mode="clip")  # past the end the weight is 0
+        np.multiply(taken, weight[:, None], out=term)
         total += term
     total >>= 22
     return np.minimum(total, 255).astype(np.uint8).reshape(target, *image.shape[1:])

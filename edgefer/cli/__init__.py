@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import typer
 
-from edgefer.cli import common, doctor, export, info, predict, verify
+from edgefer.cli import common, data, doctor, export, info, predict, verify
 from edgefer.errors import EdgeferError
 
 # typer before 0.20 raises click's errors, later versions their own copy of them; the base of BadParameter is either's.
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 for module in (export, verify, predict, info, doctor):
     app.command(module.NAME)(module.command)
+app.add_typer(data.app, name=data.NAME)
 
 
 @app.callback()
@@ -38,7 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     if "--debug" not in arguments:
         _silence_opencv()
-    sys.exit(run(arguments))
+    try:
+        code = run(arguments)
+    except BrokenPipeError:  # the reader has gone (`| head`): what Python flushes at exit must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -49,12 +55,13 @@ def run(arguments: Sequence[str]) -> int:
             app(["--help"], prog_name="edgefer", standalone_mode=False)
             return 2
         code = app(list(arguments), prog_name="edgefer", standalone_mode=False)
+        if code == 130:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return common.fail("interrupted.", "nothing was left half-written.", 130, as_json)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe has gone; Python would complain about the flush at exit
-        return 0
+        raise
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from edgefer.artifact import MANIFEST
 from edgefer.errors import ParityError, UsageError
+from edgefer.images import sniff
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -66,7 +67,7 @@ class Output:
     def result(self, values: dict[str, Any]) -> None:
         """The machine-readable object; printed only with --json."""
         if self.as_json:
-            print(json.dumps(values, indent=2))
+            print(json.dumps(values, indent=2), flush=True)
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
@@ -91,7 +92,7 @@ class Output:
 def fail(message: str, hint: str, code: int, as_json: bool, figures: Mapping[str, Any] | None = None) -> int:
     """Print an error in two lines on stderr, or as an object on stdout with `figures` in it, and return `code`."""
     if as_json:
-        print(json.dumps({"error": message, "hint": hint, "exit_code": code, **(figures or {})}, indent=2))
+        print(json.dumps({"error": message, "hint": hint, "exit_code": code, **(figures or {})}, indent=2), flush=True)
     else:
         print(f"error: {message}\nhint:  {hint}", file=sys.stderr)
     return code
@@ -107,7 +108,10 @@ def probe(images: Path | None) -> Any:
     from edgefer.samples import encoded
 
     if images is not None:
-        return probe_from_folder(images)
+        given = probe_from_folder(images)
+        for name, data in given.images:
+            sniff(data, name)  # what is no image is noticed before the build, not after it
+        return given
     return Probe(encoded(RENDERED), f"{RENDERED} rendered faces, seed 0")
 
 
