@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from edgefer._face_drawing import FIELD, ActionUnits, Face, Light, Person, draw
+from edgefer._drawing import FIELD, ActionUnits, Face, Light, Person, draw
 from edgefer.emotions import EMOTIONS
 
 MIN_SIZE, MAX_SIZE = 16, 1024

@@ -16,8 +16,8 @@ from edgefer.runtime.engines import ENGINES
 PACKAGE = Path(edgefer.__file__).parent
 # Lowest first. An import runs downward or stays on its floor.
 FLOORS = [
-    {"emotions", "errors", "files", "optional"},
-    {"images", "preprocess", "_drawing", "_face_drawing", "samples"},
+    {"emotions", "errors", "files", "optional", "weights"},
+    {"images", "preprocess", "_drawing", "samples"},
     {"artifact"},
     {"runtime"},
     {"model", "data"},

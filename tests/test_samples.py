@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefer import _face_drawing, samples
+from edgefer import _drawing, samples
 from edgefer.emotions import EMOTIONS
 
 _DIGEST = """
@@ -128,8 +128,8 @@ def test_leading_action_unit(unit: str, emotion: str) -> None:
     assert max(strength, key=lambda e: strength[e]) == emotion
 
 
-def _face(emotion: str, seed: int) -> _face_drawing.Face:
-    return _face_drawing.Face(samples._person(seed), samples.action_units(emotion, seed), 0.0, 0.0)
+def _face(emotion: str, seed: int) -> _drawing.Face:
+    return _drawing.Face(samples._person(seed), samples.action_units(emotion, seed), 0.0, 0.0)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -177,9 +177,9 @@ def test_expressions_can_be_told_apart() -> None:
     """Nearest class mean on 64x64 gray portraits, people not seen before: 1/7 would be chance."""
 
     def portrait(emotion: str, seed: int) -> np.ndarray:
-        light = _face_drawing.Light((0.0, -0.4, 0.9), (250.0, 248.0, 240.0), 0.4)
+        light = _drawing.Light((0.0, -0.4, 0.9), (250.0, 248.0, 240.0), 0.4)
         backdrop = np.full((192, 192, 3), 120, np.uint8)
-        drawn = _face_drawing.draw(_face(emotion, seed), light, backdrop, np.random.default_rng(seed))
+        drawn = _drawing.draw(_face(emotion, seed), light, backdrop, np.random.default_rng(seed))
         gray = cv2.cvtColor(cv2.resize(drawn, (64, 64), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
         halves = [gray[24:38, 20:44].astype(float), gray[40:60, 22:42].astype(float)]  # eyes with brows; mouth
         return np.concatenate([((half - half.mean()) / half.std()).ravel() for half in halves])

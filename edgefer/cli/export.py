@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from edgefer.cli.common import Debug, Images, Json, Output, ProofFailedError, differing_table, parse_batch, probe
-from edgefer.errors import ArtifactError, UsageError
+from edgefer.errors import UsageError
 from edgefer.optional import installed, require
+from edgefer.weights import CHECKPOINT, shipped
 
 NAME = "export"
 _DEFAULTS: dict[str, Any] = {"target": "onnx", "precision": "fp32", "size": None, "batch": None, "specialize": True}
@@ -57,8 +58,7 @@ def command(
         require_run=require_run,
     )
     refuse_foreign(out)
-    if checkpoint is None:
-        raise ArtifactError("no weights ship with this version of edgefer yet.", "edgefer export CHECKPOINT --out DIR")
+    checkpoint = checkpoint or shipped(CHECKPOINT)
     output = Output(json)
     with output.working("reading the checkpoint"):
         source = checkpoints.load(checkpoint)

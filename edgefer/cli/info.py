@@ -11,18 +11,23 @@ from edgefer.artifact import MANIFEST, open_artifact, read_parity
 from edgefer.cli.common import Debug, Json, Output
 from edgefer.errors import UsageError
 from edgefer.optional import require
+from edgefer.weights import ARTIFACT, shipped
 
 NAME = "info"
 _BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
 def command(
-    artifact: Annotated[Path, typer.Argument(help="Artifact directory, exported .onnx file, or a checkpoint.")],
+    artifact: Annotated[
+        Path | None,
+        typer.Argument(help="Artifact directory, exported .onnx file, or a checkpoint; the shipped one if left out."),
+    ] = None,
     size: Annotated[int | None, typer.Option(help="For a checkpoint: input size to specialise for.")] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Print what an artifact (or a checkpoint) is: precision, parameters and bytes before and after, proof, hashes."""
+    artifact = artifact or shipped(ARTIFACT)
     output = Output(json)
     if artifact.suffix in (".pth", ".pt", ".safetensors") and not (artifact / MANIFEST).exists():
         _checkpoint(artifact, size, output)

@@ -9,13 +9,18 @@ import typer
 
 from edgefer.cli.common import Debug, Images, Json, Output, ProofFailedError, Provider, Threads, differing_table, probe
 from edgefer.optional import require
+from edgefer.weights import ARTIFACT, CHECKPOINT, shipped
 
 NAME = "verify"
 
 
 def command(
-    artifact: Annotated[Path, typer.Argument(help="Artifact directory, or an exported .onnx file.")],
-    checkpoint: Annotated[Path, typer.Option(help="The checkpoint it was made from.", metavar="FILE")],
+    artifact: Annotated[
+        Path | None, typer.Argument(help="Artifact directory, or an exported .onnx file; the shipped one if left out.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The checkpoint it was made from; the shipped one if left out.", metavar="FILE")
+    ] = None,
     images: Images = None,
     bisect: Annotated[bool, typer.Option("--bisect", help="Name the first layer whose output departs.")] = False,
     provider: Provider = None,
@@ -30,6 +35,7 @@ def command(
     from edgefer.model import checkpoint as checkpoints
     from edgefer.parity.compare import compare, report
 
+    artifact, checkpoint = artifact or shipped(ARTIFACT), checkpoint or shipped(CHECKPOINT)
     output = Output(json)
     with output.working("loading"):
         recognizer = edgefer.load(artifact, provider=provider, threads=threads)

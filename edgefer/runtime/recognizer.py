@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import overload
 
 import numpy as np
 
 from edgefer.artifact import Artifact, open_artifact
 from edgefer.emotions import EMOTIONS
-from edgefer.errors import ArtifactError, ImageError, UsageError
+from edgefer.errors import ImageError, UsageError
 from edgefer.images import Source, read
 from edgefer.preprocess import Preprocess
 from edgefer.runtime.engines import Engine, open_engine
-
-SHIPPED = Path(__file__).parent.parent / "weights" / "default.onnx"
+from edgefer.weights import ARTIFACT, shipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +142,6 @@ def load(
     if batch < 1 or (threads is not None and threads < 1):
         raise UsageError(f"batch={batch}, threads={threads} cannot be.", "both are at least 1.")
     if path is None:
-        if not SHIPPED.is_file():
-            raise ArtifactError(
-                "no model ships with this version of edgefer yet.", "export one and pass its path: edgefer.load(path)."
-            )
-        path = SHIPPED
+        path = shipped(ARTIFACT)
     artifact = open_artifact(path)
     return Recognizer(artifact, open_engine(artifact, provider, threads), batch)
