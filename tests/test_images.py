@@ -502,6 +502,16 @@ def test_cut_at_any_byte(kind: str) -> None:
         refusal(lambda cut=cut: decode(data[:cut]))  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in WHOLE if kind != "bmp without a length"])
+def test_a_cut_is_noticed_whatever_the_decoder_makes_of_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV before 5 paints the rest of a cut photograph gray and reports success; here every decoder does."""
+    monkeypatch.setattr(cv2, "imdecode", lambda data, flags: np.full((20, 24, 3), 128, np.uint8))
+    data = WHOLE[kind]
+    assert decode(data).shape == (20, 24, 3)
+    for cut in range(0, len(data) - (4 if "png" in kind else 0), 3):
+        refusal(lambda cut=cut: decode(data[:cut]))  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("kind", ["jpeg", "jpeg progressive", "png", "webp"])
 def test_what_follows_the_end_does_not_matter(kind: str) -> None:
     """Phones append films and depth maps; their bytes may look like markers."""

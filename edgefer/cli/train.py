@@ -47,11 +47,12 @@ def command(
     """Train ResEmoteNet. The best checkpoint by validation accuracy is kept; the test split is never looked at."""
     require(NEEDS, "train", "training")
     from edgefer.train import recipe as recipes
-    from edgefer.train.loop import TrainConfig, train
+    from edgefer.train.loop import TrainConfig, check, train
 
     output = Output(json)
     overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     chosen = recipes.load(recipe, **{key: value for key, value in overrides.items() if value is not None})
+    check(model, out, resume)
     packed = prepare(data, dataset, ferplus, skip_bad, hold_out, out, seed, output)
     result = train(
         TrainConfig(

@@ -87,7 +87,8 @@ class Report:
             scores: Scores | None = getattr(self, name)
             if scores is not None:
                 paths.append(out / f"confusion_{name}.png")
-                text = f"{self.dataset} {self.split}, {title}: {scores.accuracy:.2%} of {scores.images:,}"
+                share = 100 * scores.accuracy
+                text = f"{self.dataset} {self.split}, {title}: {share:.2f} % of {scores.images:,}"
                 pictures.confusion_matrix(np.asarray(scores.confusion), paths[-1], text)
         return paths
 

@@ -17,7 +17,7 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-from edgefer.errors import UnavailableError, UsageError
+from edgefer.errors import EdgeferError, UnavailableError, UsageError
 from edgefer.train.config import PRECISIONS, TrainConfig
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def run(config: TrainConfig, work: Callable[[Fabric, TrainConfig], T]) -> T:
             precision=config.precision,  # type: ignore[arg-type]
             strategy="ddp_spawn" if spawning else "auto",
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
         wanted = f"accelerator {config.accelerator}, devices {config.devices}, precision {config.precision}"
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise UnavailableError(
@@ -58,7 +58,12 @@ def run(config: TrainConfig, work: Callable[[Fabric, TrainConfig], T]) -> T:
         fabric.launch()
         return work(fabric, config)
     with _forwarding_signals():
-        result: T = fabric.launch(functools.partial(_in_child, work), replace(config, packed=_portable(config.packed)))
+        outcome: _Outcome = fabric.launch(
+            functools.partial(_in_child, work, replace(config, packed=_portable(config.packed)))
+        )
+    if isinstance(outcome.value, EdgeferError):
+        raise outcome.value
+    result: T = outcome.value
     return result
 
 
@@ -81,9 +86,19 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _in_child(work: Callable[[Fabric, TrainConfig], T], fabric: Fabric, config: TrainConfig) -> T:
+class _Outcome:
+    """What a child hands back: a result, or an error of ours; Lightning cannot carry a bare frozen dataclass."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _in_child(work: Callable[[Fabric, TrainConfig], Any], config: TrainConfig, fabric: Fabric) -> _Outcome:
     opened: Any = config.packed
-    return work(fabric, replace(config, packed=opened() if callable(opened) else opened))
+    try:
+        return _Outcome(work(fabric, replace(config, packed=opened() if callable(opened) else opened)))
+    except EdgeferError as error:  # all processes meet the same one: none is left waiting
+        return _Outcome(error)
 
 
 def _portable(packed: Any) -> Any:

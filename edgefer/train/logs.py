@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from edgefer.optional import installed
 from edgefer.train import pictures
 
 HISTORY, TABLE, CURVES, EVENTS = "history.json", "metrics.csv", "curves.png", "events"
+_DRAW_EVERY = 30.0  # seconds: a picture takes a good part of one
 _TAGS = {
     "loss": "loss/train",
     "val_loss": "loss/val",
@@ -34,6 +36,8 @@ class Logs:
         self.out = out
         self.notes: list[str] = []
         self._events: Any = None
+        self._history: Sequence[dict[str, Any]] = ()
+        self._drawn = 0.0
         self._with_events = installed("tensorboard")
         if not self._with_events:
             self.notes.append(f"no TensorBoard events, only {TABLE}: pip install tensorboard")
@@ -50,13 +54,20 @@ class Logs:
             table.writerows(history)
         if self._with_events:
             self._add_events(history[-1])
-        if installed("matplotlib"):
-            pictures.curves(history, self.out / CURVES)
+        self._history = history
+        if time.monotonic() - self._drawn > _DRAW_EVERY:
+            self._draw()
 
     def close(self) -> None:
-        """Flush what is buffered."""
+        """Draw the last curves, and flush what is buffered."""
+        self._draw()
         if self._events is not None:
             self._events.close()
+
+    def _draw(self) -> None:
+        if self._history and installed("matplotlib"):
+            pictures.curves(self._history, self.out / CURVES)
+        self._drawn = time.monotonic()
 
     def _add_events(self, row: dict[str, Any]) -> None:
         if self._events is None:

@@ -11,6 +11,7 @@ import json
 import math
 import platform
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ import edgefer
 from edgefer.emotions import EMOTIONS
 from edgefer.errors import EdgeferError, UsageError
 from edgefer.model import checkpoint as checkpoints
-from edgefer.model.resemotenet import PRESETS, ResEmoteNet, preset_name
+from edgefer.model.resemotenet import PRESETS, Architecture, ResEmoteNet, preset_name
 from edgefer.preprocess import Preprocess
 from edgefer.train import batches, launch, optimize
 from edgefer.train.config import BEST, LAST, STATE, Result, TrainConfig
@@ -51,22 +52,29 @@ def train(config: TrainConfig) -> Result:
         DataError: the train or val split is empty.
         EdgeferError: the loss became infinite.
     """
-    if isinstance(config.model, str) and config.model not in PRESETS:
-        raise UsageError(f"{config.model!r} is not a model.", f"use one of {', '.join(PRESETS)}.")
-    if (config.out / STATE).exists() and not config.resume:
-        raise UsageError(
-            f"{config.out} holds a training already.", "continue it with --resume, or choose another --out."
-        )
+    check(config.model, config.out, config.resume)
     return launch.run(config, _work)
+
+
+def check(model: str | Architecture, out: Path, resume: bool) -> None:
+    """Refuse what can be refused before any data is read.
+
+    Raises:
+        UsageError: the model is unknown; `out` holds a training and `resume` was not asked for.
+    """
+    if isinstance(model, str) and model not in PRESETS:
+        raise UsageError(f"{model!r} is not a model.", f"use one of {', '.join(PRESETS)}.")
+    if (out / STATE).exists() and not resume:
+        raise UsageError(f"{out} holds a training already.", "continue it with --resume, or choose another --out.")
 
 
 def _work(fabric: Fabric, config: TrainConfig) -> Result:
     devices = [fabric.device] if fabric.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        return _Trainer(fabric, config).run()
+        return Trainer(fabric, config).run()
 
 
-class _Trainer:
+class Trainer:
     """One process of a training. `epoch` counts epochs done, `step` the steps done of the one under way."""
 
     def __init__(self, fabric: Fabric, config: TrainConfig) -> None:
@@ -102,6 +110,7 @@ class _Trainer:
         self.interrupted = False
 
     def run(self) -> Result:
+        """Train from the state there is to the end, or to an interruption."""
         config = self.config
         if config.resume and (config.out / STATE).exists():
             self._restore(read_state(config.out / STATE, self._identity()))
@@ -130,7 +139,7 @@ class _Trainer:
         self.model.train()
         mark = saved = time.monotonic()
         while self.step < self.steps:
-            self._step(order)
+            self.train_step(order)
             now = time.monotonic()
             self.seconds, mark = self.seconds + now - mark, now
             shown.step(self.epoch, self.step, self._figures)
@@ -142,7 +151,8 @@ class _Trainer:
                 return
         self._end_epoch(shown, logs)
 
-    def _step(self, order: np.ndarray) -> None:
+    def train_step(self, order: np.ndarray) -> None:
+        """Take the step that is due; `order` is the epoch's, int64 [images]."""
         rank, world, n = self.fabric.global_rank, self.fabric.world_size, self.local_batch
         count = self.epoch * self.steps + self.step
         at = order[self.step * n * world : (self.step + 1) * n * world][rank::world]

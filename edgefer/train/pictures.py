@@ -89,4 +89,4 @@ def _figure(width: float, height: float) -> Figure:
 
 def _save(figure: Figure, path: Path) -> None:
     with replace_file(path) as partial:
-        figure.savefig(partial, format="png", dpi=_DPI, metadata={"Software": None})
+        figure.savefig(partial, format="png", dpi=_DPI, bbox_inches="tight", metadata={"Software": None})

@@ -31,7 +31,9 @@ class Fixed(nn.Module):
     [NARROW, replace(NARROW, se=False, stages=(10, 0, 0)), replace(NARROW, stages=(0, 0, 0))],
     ids=["all", "one-block", "no-block"],
 )
-def test_the_same_function_and_gradients_as_the_plain_network(architecture: Architecture, size: int, batch: int) -> None:
+def test_the_same_function_and_gradients_as_the_plain_network(
+    architecture: Architecture, size: int, batch: int
+) -> None:
     """In float64, in training mode, with the same dropout masks, at sizes with and without dead taps."""
     torch.manual_seed(0)
     plain = ResEmoteNet(architecture).double().train()
@@ -84,6 +86,36 @@ def test_channels_last_stays(monkeypatch: pytest.MonkeyPatch) -> None:
                 lambda _, x: seen.append(x[0].is_contiguous(memory_format=torch.channels_last))
             )
     fast = TrainingForward(network).train()
-    fast(torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last), fast.noise(2, 64, torch.device("cpu")))
+    fast(
+        torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last), fast.noise(2, 64, torch.device("cpu"))
+    )
     assert all(seen)
     assert len(seen) == 9  # the third block runs as matrix products
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(0.0, 1.0), (0.2, 0.8), (0.5, 0.5)])
+def test_the_stem_drops_at_the_networks_rate(rate: float, kept: float) -> None:
+    """A map of ones keeps its mean, and loses as many values as the rate says; a rate of 0 touches nothing."""
+    network = ResEmoteNet(NARROW)
+    network.dropout1.p = rate
+    fast = TrainingForward(network)
+    ones = torch.ones(16, 4, 32, 32)
+    out = fast._drop(ones, fast.noise(16, 64, ones.device)[0])
+    assert (out > 0).float().mean().item() == pytest.approx(kept, abs=0.01)
+    assert out.mean().item() == pytest.approx(1.0, abs=0.02)
+    assert rate or out is ones
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_dead_taps_get_no_gradient_in_bf16(size: int) -> None:
+    """Torch's own bf16 convolution on a CPU leaves garbage there on 1x1 maps."""
+    for _ in range(5):
+        fast = TrainingForward(ResEmoteNet(NARROW).to(memory_format=torch.channels_last)).train()
+        x = torch.randn(8, 3, size, size).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = fast(x, fast.noise(8, size, x.device)).square().sum()
+        loss.backward()
+        gradient = fast.network.res_block3.conv2.weight.grad
+        assert gradient is not None
+        centre = gradient[:, :, 1, 1].abs().sum()
+        assert gradient.abs().sum() == centre > 0

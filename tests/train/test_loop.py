@@ -26,7 +26,7 @@ from edgefer.train import batches, loop
 from edgefer.train.config import BEST, LAST, STATE, TrainConfig
 from edgefer.train.evaluate import evaluate, predictor
 from edgefer.train.fast import TrainingForward
-from edgefer.train.recipe import Recipe
+from edgefer.train.recipe import Recipe, load
 
 FORK = multiprocessing.get_context("fork") if os.name == "posix" else None
 needs_fork = pytest.mark.skipif(FORK is None, reason="the killed process is a fork of this one")
@@ -36,6 +36,15 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(path)
 
 
+def leaves(value: Any) -> Any:
+    """A nested state with tensors as (shape, bytes), so that == compares bits."""
+    if isinstance(value, torch.Tensor):
+        return tuple(value.shape), value.contiguous().numpy().tobytes()
+    if isinstance(value, dict):
+        return {key: leaves(item) for key, item in value.items()}
+    return [leaves(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def assert_same_training(one: TrainConfig, two: TrainConfig) -> None:
     """Bit for bit: weights of both checkpoints, optimizer, average, and all figures but the times."""
     for name in (BEST, LAST):
@@ -43,20 +52,20 @@ def assert_same_training(one: TrainConfig, two: TrainConfig) -> None:
         assert a.keys() == b.keys()
         assert all(torch.equal(a[key], b[key]) for key in a), name
     a, b = (torch.load(c.out / STATE, weights_only=True)["values"] for c in (one, two))
-    flat_a, flat_b = (torch.utils._pytree.tree_leaves((v["optimizer"], v["average"], v["plateau"])) for v in (a, b))
-    assert len(flat_a) == len(flat_b) > 100
-    assert all(torch.equal(torch.as_tensor(x), torch.as_tensor(y)) for x, y in zip(flat_a, flat_b, strict=True))
+    for part in ("network", "optimizer", "average", "plateau", "totals"):
+        assert leaves(a[part]) == leaves(b[part]), part
     times = ("seconds", "images_per_second")
     rows = [[{k: v for k, v in row.items() if k not in times} for row in values["history"]] for values in (a, b)]
     assert rows[0] == rows[1]
 
 
-def test_it_learns_and_writes_what_it_says(config: TrainConfig) -> None:
-    recipe = Recipe(name="easy", epochs=8, batch_size=20, optimizer="adamw", learning_rate=3e-3, schedule="cosine", ema=0.9)
+def test_it_learns_and_writes_what_it_says(config: TrainConfig, packed_of: Callable[..., Any]) -> None:
+    config = replace(config, packed=packed_of(n=350))
+    recipe = Recipe("easy", 8, 10, "adamw", 1e-2, schedule="cosine", ema=0.8, stem_dropout=0.0, head_dropout=0.0)
     result = loop.train(replace(config, recipe=recipe))
     assert result.finished
     assert result.best == config.out / BEST
-    assert result.best_accuracy > 0.9
+    assert result.best_accuracy > 0.7  # chance is 0.14
     assert result.best_accuracy == max(row["val_accuracy"] for row in result.history)
     assert result.history[result.best_epoch - 1]["val_accuracy"] == result.best_accuracy
     assert [row["epoch"] for row in result.history] == list(range(1, 9))
@@ -69,7 +78,7 @@ def test_it_learns_and_writes_what_it_says(config: TrainConfig) -> None:
     assert stored.training["versions"]["torch"] == str(torch.__version__)
     report = evaluate(predictor(stored), config.packed, "val")
     assert report.official.accuracy == pytest.approx(result.best_accuracy)
-    assert evaluate(predictor(stored), config.packed).official.accuracy > 0.9
+    assert evaluate(predictor(stored), config.packed).official.accuracy > 0.7
     assert json.loads((config.out / "history.json").read_text()) == result.history
     assert (config.out / LAST).is_file()
 
@@ -132,7 +141,7 @@ def half_a_file(_: Any, path: Path) -> None:
 
 @needs_fork
 def test_killed_at_any_moment_and_resumed_it_is_the_same_training(config: TrainConfig, tmp_path: Path) -> None:
-    """Killed in a row: between two steps, in the middle of writing a state, between checkpoint and state, and at once."""
+    """Killed in a row: between steps, while a state is half written, between checkpoint and state, and at the start."""
     loop.train(config)
     often = replace(config, out=tmp_path / "killed", save_seconds=0.0, resume=True)
     killed(often, at_call(batches, "training_batch", 3))
@@ -189,8 +198,8 @@ def test_a_step_is_the_plain_one(config: TrainConfig) -> None:
     loop.train(replace(config, recipe=recipe))
     torch.manual_seed(config.seed)
     network = ResEmoteNet(config.model).train()
-    network.dropout1 = masks = _Masks()
     noise = TrainingForward(network).noise
+    network.dropout1 = masks = _Masks()
     optimizer = torch.optim.SGD(network.parameters(), 0.05, momentum=0.9, foreach=False)
     faces = batches.Faces(config.packed, "train", Preprocess(16), torch.device("cpu"))
     order = batches.epoch_order(100, config.seed, 0)
@@ -216,9 +225,23 @@ class _Masks(torch.nn.Module):
         return x * self.list.pop(0)
 
 
+def test_dropout_is_the_recipes(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def look(self: Any, *_: Any) -> None:
+        seen.append((self.network.dropout1.p, self.network.dropout2.p))
+        self.step = self.steps
+
+    monkeypatch.setattr(loop.Trainer, "train_step", look)
+    monkeypatch.setattr(loop.Trainer, "_end_epoch", lambda self, *_: self.interrupt())
+    loop.train(replace(config, recipe=Recipe(stem_dropout=0.1, head_dropout=0.3)))
+    loop.train(replace(config, recipe=load("paper")))
+    assert seen == [(0.1, 0.3), (0.2, 0.5)]
+
+
 def test_plateau_lowers_the_rate(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(epochs=4, batch_size=50, schedule="plateau", patience=1)
-    monkeypatch.setattr(loop._Trainer, "_validate", lambda self: (1.0, 0.5))
+    monkeypatch.setattr(loop.Trainer, "_validate", lambda self: (1.0, 0.5))
     result = loop.train(replace(config, recipe=recipe))
     assert [row["learning_rate"] for row in result.history] == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4])
     assert result.best_epoch == 1

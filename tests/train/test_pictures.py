@@ -31,6 +31,8 @@ def test_a_confusion_matrix_shows_its_shares(tmp_path: Path) -> None:
     assert diagonal is not None
     assert other is not None
     assert min(diagonal.shape[:2]) > 600
+    for edge in (diagonal[:5], diagonal[-5:], diagonal[:, :5], diagonal[:, -5:]):
+        assert edge.min() == 255, "something is cut off"
     blue = (diagonal[:, :, 0].astype(int) - diagonal[:, :, 2]) > 60  # the dark end of the map
     rows, columns = np.nonzero(blue[:, : int(blue.shape[1] * 0.8)])  # without the colour bar
     assert np.corrcoef(rows, columns)[0, 1] > 0.9

@@ -14,6 +14,7 @@ def test_the_paper_recipe_is_the_papers() -> None:
     assert (recipe.epochs, recipe.batch_size, recipe.optimizer) == (80, 16, "sgd")
     assert (recipe.learning_rate, recipe.momentum, recipe.nesterov) == (1e-3, 0.9, False)
     assert (recipe.class_weights, recipe.schedule, recipe.flip) == ("balanced", "plateau", 0.5)
+    assert (recipe.stem_dropout, recipe.head_dropout) == (0.2, 0.5)
     assert (recipe.mixup, recipe.erase, recipe.ema, recipe.rotate, recipe.votes) == (0, 0, 0, 0, 0)
 
 
@@ -45,6 +46,7 @@ def test_a_file_of_the_users(tmp_path: Path) -> None:
         ("epochs = 2.5", "epochs must be a whole number"),
         ("epochs = true", "epochs must be a whole number"),
         ("flip = 1.5", "flip must lie in 0..1"),
+        ("head_dropout = 1.1", "head_dropout must lie in 0..1"),
         ("ema = 2", "ema must lie in 0..1"),
         ('optimizer = "lion"', "optimizer must be one of sgd, adamw"),
         ("batch_size = 0", "batch_size must be at least 1"),

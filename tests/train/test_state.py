@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_another_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_failed_write_leaves_the_old_state(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
     write_state(path, IDENTITY, {"epoch": 1})
-    with pytest.raises((AttributeError, TypeError, RuntimeError, NotImplementedError, Exception), match="pickle|local"):
+    with pytest.raises((AttributeError, pickle.PicklingError)):
         write_state(path, IDENTITY, {"epoch": lambda: 2})
     assert read_state(path, IDENTITY) == {"epoch": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
