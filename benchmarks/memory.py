@@ -57,7 +57,8 @@ def main() -> None:
         kinds[number % len(kinds)]()
     settled = memory[len(memory) // 10 :]
     slope = float(np.polyfit(calls[len(memory) // 10 :], settled, 1)[0]) * 1e5
-    verdict = f"{settled[0]:.1f} MB after the warm-up, {settled[-1]:.1f} MB at the end; trend {slope:+.2f} MB per 100,000 calls"
+    trend = f"trend {slope:+.2f} MB per 100,000 calls"
+    verdict = f"{settled[0]:.1f} MB after the warm-up, {settled[-1]:.1f} MB at the end; {trend}"
     print(f"\n{verdict}; {time.monotonic() - start:.0f} s")
     if a.out is None:
         return

@@ -2,8 +2,8 @@
 
     python benchmarks/specialize.py --model reference --out benchmarks/results
 
-All candidates are timed in turn within one run; ratios are medians of the ratios round by round. Writes a Markdown table,
-the raw samples beside it, and a picture.
+All candidates are timed in turn within one run; ratios are medians of the ratios round by round. Writes a Markdown
+table, the raw samples beside it, and a picture.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from edgefer.bench.measure import interleave
 from edgefer.bench.statistics import paired_ratio
 from edgefer.export.onnx import to_onnx
 from edgefer.export.targets import Request
-from edgefer.model import specialize as specializer
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import seeded
 from edgefer.model.rewrites import map_product
@@ -126,9 +125,8 @@ def main() -> None:
                 per_image = float(np.median(seconds)) * 1e3 / batch
                 rows.append({**row, "ms_per_image": per_image, "ratio": ratio, "low": low, "high": high})
                 raw.append({**row, "seconds": seconds.tolist()})
-                print(
-                    f"batch {batch:2} threads {threads} {name:32} {per_image:7.2f} ms/image  {ratio:.2f} [{low:.2f}, {high:.2f}]"
-                )
+                interval = f"{ratio:.2f} [{low:.2f}, {high:.2f}]"
+                print(f"batch {batch:2} threads {threads} {name:32} {per_image:7.2f} ms/image  {interval}")
     if a.out is None:
         return
     date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
@@ -145,7 +143,10 @@ def main() -> None:
     title = f"Exact rewrites, {a.model} at {a.size}x{a.size}, ONNX Runtime CPU, fp32"
     command = f"python benchmarks/specialize.py --model {a.model} --size {a.size} --seconds {a.seconds:g}"
     picture(rows, stem.with_suffix(".png"), title)
-    text = f"# {title}\n\n{date}, `{command}`. {described}.\n\nAll in turn in one run; the ratios are against the\nBN-folded graph round by round. Absolute times illustrate.\n\n"
+    text = (
+        f"# {title}\n\n{date}, `{command}`. {described}.\n\nAll in turn in one run; the ratios are against the\n"
+        "BN-folded graph round by round. Absolute times illustrate.\n\n"
+    )
     stem.with_suffix(".md").write_text(text + "\n".join(table) + f"\n\n![ratios]({stem.name}.png)\n", "utf-8")
     with stem.with_suffix(".jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(line) + "\n" for line in raw)

@@ -2,8 +2,8 @@
 
     python examples/quickstart.py [CHECKPOINT] [--out build/quickstart]
 
-Without a checkpoint the trained one beside the repository is used if there is one, else an untrained network with seeded
-weights: everything works the same, only its labels mean nothing.
+Without a checkpoint the trained one beside the repository is used if there is one, else the one that ships; in a version
+that ships none, an untrained network with seeded weights: everything works the same, only its labels mean nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from edgefer.model import checkpoint as checkpoints
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import seeded
 from edgefer.samples import contact_sheet, faces
+from edgefer.weights import CHECKPOINT
 
 TRAINED = Path(__file__).parent.parent.parent / "shared" / "data" / "quarter_fer2013.pth"
 FACES = 21
@@ -35,6 +36,8 @@ def find_checkpoint(given: Path | None) -> Checkpoint:
         return checkpoints.load(given)
     if TRAINED.is_file():
         return checkpoints.load(TRAINED)
+    if CHECKPOINT.is_file():
+        return checkpoints.load(CHECKPOINT)
     print("no trained checkpoint is at hand: taking the quarter network with seeded weights; its labels mean nothing")
     return Checkpoint(seeded("quarter"), name="seeded quarter", origin="seeded")
 
