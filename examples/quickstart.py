@@ -2,8 +2,8 @@
 
     python examples/quickstart.py [CHECKPOINT] [--out build/quickstart]
 
-Without a checkpoint the trained one beside the repository is used if there is one, else the one that ships; in a version
-that ships none, an untrained network with seeded weights: everything works the same, only its labels mean nothing.
+Without a checkpoint the trained one beside the repository is used if there is one, else the one that ships; in a
+version that ships none, an untrained network with seeded weights: everything works, only its labels mean nothing.
 """
 
 from __future__ import annotations

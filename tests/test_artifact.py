@@ -14,6 +14,7 @@ from typing import Any
 
 import onnx
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
@@ -350,6 +351,26 @@ def test_split_agrees_with_protobuf(version: int, name: str, metadata: dict[str,
     plain = model.SerializeToString()
     expected = metadata[METADATA_KEY].encode() if METADATA_KEY in metadata else None
     assert split_onnx(data) == (hashlib.sha256(plain).hexdigest(), expected)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x0b" + bytes(8),  # a group: long gone from protobuf, and without an end
+        b"\x08" + b"\xff" * 11,  # a varint of more than ten bytes
+        b"\x08\x80",  # a varint without an end
+        b"\x0a\x05abcd",  # five bytes announced, four there
+        b"\x09" + bytes(7),
+        b"\x0d" + bytes(3),
+        b"\x72\x03\x0a\x05a",  # metadata whose key ends beyond it
+    ],
+)
+def test_what_protobuf_refuses_is_refused(data: bytes) -> None:
+    model = onnx.ModelProto()
+    with pytest.raises(DecodeError):
+        model.ParseFromString(data)
+    with pytest.raises((ValueError, IndexError)):
+        split_onnx(data)
 
 
 @given(noise=st.binary(max_size=400))
