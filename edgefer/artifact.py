@@ -152,13 +152,22 @@ def open_artifact(path: str | os.PathLike[str]) -> Artifact:
     return _open_onnx(place)
 
 
-def _open_directory(place: Path) -> Artifact:
+def read_manifest(place: Path) -> Manifest:
+    """Read the manifest of an artifact directory: schema and seal are checked, the files beside it are not.
+
+    Raises:
+        ArtifactError: there is none, or it was edited, is damaged or of another schema.
+    """
     file = place / MANIFEST
     if not file.is_file():
         raise ArtifactError(f"{place} holds no {MANIFEST}.", "pass the directory that `edgefer export --out` wrote.")
     if file.stat().st_size > _MAX_MANIFEST:
         raise ArtifactError(f"{file} is too large for a manifest.", _REBUILD)
-    manifest = Manifest.from_dict(_parse(file.read_bytes(), str(file)), str(file))
+    return Manifest.from_dict(_parse(file.read_bytes(), str(file)), str(file))
+
+
+def _open_directory(place: Path) -> Artifact:
+    manifest = read_manifest(place)
     for name, expected in manifest.files.items():
         if not (place / name).exists():
             raise ArtifactError(f"{place / name} is missing.", _REBUILD)

@@ -6,11 +6,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import typer
 
+from edgefer import __version__
 from edgefer.cli import common, data, doctor, evaluate, export, info, predict, train, verify
 from edgefer.errors import EdgeferError
 
@@ -29,8 +30,18 @@ for module in (train, evaluate, export, verify, predict, info, doctor):
 app.add_typer(data.app, name=data.NAME)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"edgefer {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _options() -> None:
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
     """From a ResEmoteNet checkpoint to an edge artifact that is proven to predict the same."""
 
 

@@ -63,7 +63,7 @@ def _artifact(path: Path, output: Output) -> None:
 
 def _describe_proof(proof: str, parity: dict[str, Any] | None) -> str:
     if parity is None:
-        return f"{proof}; the report is in the artifact's directory, not in the file"
+        return f"{proof}; the report is not in the file but beside it in the artifact's directory"
     if proof != "passed":
         return f"{proof}: {parity.get('reason', '')}"
     return f"passed on {parity['probe']}: max |dp| {parity['max_delta']:.1e}, {parity['engine']}"

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edgefer.artifact import MANIFEST, PARITY, Artifact, Manifest, dump, open_artifact, sha256_path
+from edgefer.artifact import MANIFEST, PARITY, Artifact, Manifest, dump, open_artifact, read_manifest, sha256_path
 from edgefer.emotions import EMOTIONS
-from edgefer.errors import ParityError, UnavailableError, UsageError
+from edgefer.errors import ArtifactError, ParityError, UnavailableError, UsageError
 from edgefer.export.targets import Built, Request, builder
 from edgefer.files import replace_directory
 from edgefer.model.checkpoint import Checkpoint, weights_sha256
@@ -81,16 +81,12 @@ def export(
         built = builder(options.target).build(request, folder)
         say("export", f"{built.summary:50s}{megabytes(_size(folder / built.model))}")
         manifest = _manifest(request, options, built, parameters)
-        if built.seal:
-            built.seal(replace(manifest, files={built.model: built.content_sha256}))
-        manifest = replace(manifest, files={built.model: sha256_path(folder / built.model)})
-        (folder / MANIFEST).write_bytes(dump(manifest.to_dict()))
+        _write_manifest(folder, built, manifest)
         proof = _prove(checkpoint, folder, probe, options, progress)
         say("parity", proof.pop("text"))
         (folder / PARITY).write_bytes(dump(proof))
-        files = {**manifest.files, PARITY: sha256_path(folder / PARITY)}
-        manifest = replace(manifest, files=files, proof=proof["verdict"])
-        (folder / MANIFEST).write_bytes(dump(manifest.to_dict()))
+        # Only now the verdict is known; inside the model file it changes the metadata and nothing that is computed.
+        _write_manifest(folder, built, replace(manifest, proof=proof["verdict"]))
     return open_artifact(out)
 
 
@@ -98,12 +94,22 @@ def refuse_foreign(out: Path) -> None:
     """Refuse to replace anything that is not an artifact.
 
     Raises:
-        UsageError: `out` is a file, or a folder that is neither empty nor an artifact.
+        UsageError: `out` or a folder above it is a file, or `out` is a folder that is neither empty nor an artifact.
     """
-    if out.is_file():
-        raise UsageError(f"{out} is a file.", "pass a directory to --out; it will be made.")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise UsageError(f"{place} is a file.", "pass a directory to --out; it will be made.")
+    if out.is_dir() and any(out.iterdir()) and not _is_artifact(out):
         raise UsageError(f"{out} is a folder with other things in it.", "pass a new directory to --out.")
+
+
+def _is_artifact(folder: Path) -> bool:
+    """Whether a folder holds a sealed manifest and nothing that it does not name: many folders have a manifest.json."""
+    try:
+        manifest = read_manifest(folder)
+    except ArtifactError:
+        return False
+    return {item.name for item in folder.iterdir()} <= {MANIFEST, PARITY, *manifest.files}
 
 
 def _request(checkpoint: Checkpoint, options: Options) -> Request:
@@ -144,6 +150,15 @@ def _manifest(request: Request, options: Options, built: Built, parameters: tupl
         files={},
         proof="not run",
     )
+
+
+def _write_manifest(folder: Path, built: Built, manifest: Manifest) -> None:
+    """Put the manifest inside the model file where the format has a place for it, and beside it with all hashes."""
+    if built.seal:
+        built.seal(replace(manifest, files={built.model: built.content_sha256}))
+    names = [built.model, *([PARITY] if (folder / PARITY).exists() else [])]
+    manifest = replace(manifest, files={name: sha256_path(folder / name) for name in names})
+    (folder / MANIFEST).write_bytes(dump(manifest.to_dict()))
 
 
 def _prove(

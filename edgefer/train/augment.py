@@ -24,6 +24,7 @@ class Draws(NamedTuple):
 
     Attributes:
         affine: float32 [n, 2, 3], from output to input coordinates in -1..1 (as `F.affine_grid` has them), or None.
+        mirrored: bool [n], to be flipped where `affine` is None (which holds the flip otherwise).
         brightness: float32 [n], added to values in 0..1.
         contrast: float32 [n], a factor around each image's mean.
         erased: float32 [n, 5]: top, left, bottom, right as shares of the side, and the value painted; or None.
@@ -32,6 +33,7 @@ class Draws(NamedTuple):
     """
 
     affine: np.ndarray | None
+    mirrored: np.ndarray
     brightness: np.ndarray
     contrast: np.ndarray
     erased: np.ndarray | None
@@ -48,9 +50,10 @@ def draw(recipe: Recipe, n: int, rng: np.random.Generator) -> Draws:
     turn, grow, right, down = (
         symmetric(w) for w in (np.radians(recipe.rotate), recipe.scale, recipe.shift, recipe.shift)
     )
-    mirror = np.where(rng.random(n) < recipe.flip, -1, 1).astype(np.float32)
+    mirrored = rng.random(n) < recipe.flip
     affine = None
-    if recipe.flip or recipe.rotate or recipe.scale or recipe.shift:
+    if recipe.rotate or recipe.scale or recipe.shift:
+        mirror = np.where(mirrored, -1, 1).astype(np.float32)
         cos, sin = np.cos(turn) / (1 + grow), np.sin(turn) / (1 + grow)
         # The grid goes from output to input: the inverse of what the face does. A shift of the whole width is 2 there.
         rows = [[cos * mirror, -sin, 2 * right], [sin * mirror, cos, 2 * down]]
@@ -58,7 +61,7 @@ def draw(recipe: Recipe, n: int, rng: np.random.Generator) -> Draws:
     brightness, contrast = symmetric(recipe.brightness), 1 + symmetric(recipe.contrast)
     erased = _draw_erased(recipe.erase, n, rng) if recipe.erase else None
     mix = float(rng.beta(recipe.mixup, recipe.mixup)) if recipe.mixup else 1.0
-    return Draws(affine, brightness, contrast, erased, mix, rng.permutation(n))
+    return Draws(affine, mirrored, brightness, contrast, erased, mix, rng.permutation(n))
 
 
 def _draw_erased(probability: float, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -79,6 +82,9 @@ def change(images: Tensor, draws: Draws) -> Tensor:
     if draws.affine is not None:
         grid = F.affine_grid(torch.from_numpy(draws.affine).to(device), list(images.shape), align_corners=False)
         images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    elif draws.mirrored.any():
+        mirrored = torch.from_numpy(draws.mirrored).to(device)[:, None, None, None]
+        images = torch.where(mirrored, images.flip(3), images)
     if draws.brightness.any() or (draws.contrast != 1).any():
         mean = images.mean((1, 2, 3), keepdim=True)
         factor, offset = (

@@ -2,9 +2,9 @@
 
 Each form is exact, equal up to the order of summation, with gradients that are equal too:
 
-- max pooling 2x2 as the maximum of four strided views, and before the ReLU instead of after it. Compilers turn it into
-  vector code; the index tensors of `max_pool2d` and their scattered backward pass are gone. (Where two of the four are
-  equal and largest, the gradient is shared instead of going to the first: another subgradient of the same function.)
+- max pooling 2x2 before the ReLU instead of after it, and when compiling as the maximum of four strided views. Compilers
+  turn that into vector code; the index tensors of `max_pool2d` and their scattered backward pass are gone. (Where two of
+  the four are equal and largest, the gradient is shared instead of going to the first: another subgradient.)
 - a 3x3 convolution with padding 1 and stride 2 on a 2x2 map, and one on a 1x1 map, as matrix products with the live
   taps only: 5 of 9 and 8 of 9 taps never meet anything but padding, so their gradient is zero. (With bf16 autocast on
   a CPU, torch 2.13 leaves uninitialised memory in the gradient of the dead taps of 1x1 maps; here they get zeros.)
@@ -73,6 +73,8 @@ def _noise(n: int, channels: int, side: int, device: torch.device) -> Tensor:
 
 def _pool(x: Tensor) -> Tensor:
     """Max pooling 2x2 with stride 2; odd last rows and columns are left out, as `max_pool2d` does."""
+    if not torch.compiler.is_compiling():
+        return F.max_pool2d(x, 2, 2)
     height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
     top = torch.maximum(x[:, :, 0:height:2, 0:width:2], x[:, :, 0:height:2, 1:width:2])
     return torch.maximum(top, torch.maximum(x[:, :, 1:height:2, 0:width:2], x[:, :, 1:height:2, 1:width:2]))

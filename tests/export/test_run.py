@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,26 @@ def test_foreign_folders_and_files_are_refused(tiny: Checkpoint, probe: Probe, t
         with pytest.raises(UsageError, match=message):
             export(tiny, place, probe)
     assert (tmp_path / "photos" / "me.jpg").read_text() == "dear"
+
+
+def test_any_other_manifest_json_does_not_make_an_artifact(tiny_artifact: Artifact, tmp_path: Path) -> None:
+    """Web apps and browser extensions have one too; replacing their folder would delete them."""
+    (tmp_path / "extension").mkdir()
+    (tmp_path / "extension" / "manifest.json").write_text('{"manifest_version": 3, "name": "mine"}')
+    with pytest.raises(UsageError, match="other things"):
+        run.refuse_foreign(tmp_path / "extension")
+    shutil.copytree(tiny_artifact.path, tmp_path / "artifact")
+    run.refuse_foreign(tmp_path / "artifact")
+    (tmp_path / "artifact" / "notes.txt").write_text("dear")
+    with pytest.raises(UsageError, match="other things"):
+        run.refuse_foreign(tmp_path / "artifact")
+    with pytest.raises(UsageError, match="is a file"):
+        run.refuse_foreign(tmp_path / "artifact" / "notes.txt" / "below")
+
+
+def test_the_verdict_is_inside_the_file_too(tiny_artifact: Artifact, tmp_path: Path) -> None:
+    shutil.copy(tiny_artifact.model, tmp_path / "alone.onnx")
+    assert open_artifact(tmp_path / "alone.onnx").manifest.proof == "passed"
 
 
 @pytest.mark.parametrize(

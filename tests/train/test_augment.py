@@ -14,7 +14,7 @@ SIZE = 24
 def still(n: int, **changes: object) -> Draws:
     """Draws that change nothing but what is given."""
     ones, zeros = np.ones(n, np.float32), np.zeros(n, np.float32)
-    return Draws(None, zeros, ones, None, 1.0, np.arange(n))._replace(**changes)
+    return Draws(None, np.zeros(n, bool), zeros, ones, None, 1.0, np.arange(n))._replace(**changes)
 
 
 @pytest.fixture
@@ -33,8 +33,15 @@ def test_a_recipe_without_augmentation_changes_nothing(images: torch.Tensor) -> 
 
 
 def test_flip_is_numpys(images: torch.Tensor) -> None:
+    want = images.numpy()[..., ::-1]
     out = change(images, draw(Recipe(flip=1.0), 5, np.random.default_rng(0)))
-    np.testing.assert_allclose(out.numpy(), images.numpy()[..., ::-1], atol=1e-5)
+    np.testing.assert_array_equal(out.numpy(), want)
+    with_geometry = change(images, draw(Recipe(flip=1.0, shift=1e-9), 5, np.random.default_rng(0)))
+    np.testing.assert_allclose(with_geometry.numpy(), want, atol=1e-5)
+    some = draw(Recipe(flip=0.5), 5, np.random.default_rng(1)).mirrored
+    assert 0 < some.sum() < 5
+    out = change(images, still(5, mirrored=some))
+    np.testing.assert_array_equal(out.numpy(), np.where(some[:, None, None, None], want, images.numpy()))
 
 
 def test_geometry_is_opencvs(images: torch.Tensor) -> None:
