@@ -2,9 +2,9 @@
 
 Each form is exact, equal up to the order of summation, with gradients that are equal too:
 
-- max pooling 2x2 before the ReLU instead of after it, and when compiling as the maximum of four strided views. Compilers
-  turn that into vector code; the index tensors of `max_pool2d` and their scattered backward pass are gone. (Where two of
-  the four are equal and largest, the gradient is shared instead of going to the first: another subgradient.)
+- max pooling 2x2 before the ReLU instead of after it, and when compiling as the maximum of four strided views, which
+  becomes vector code without the index tensors and the scattered backward pass of `max_pool2d`. (Where two of the four
+  are equal and largest, the gradient is shared instead of going to the first: another subgradient.)
 - a 3x3 convolution with padding 1 and stride 2 on a 2x2 map, and one on a 1x1 map, as matrix products with the live
   taps only: 5 of 9 and 8 of 9 taps never meet anything but padding, so their gradient is zero. (With bf16 autocast on
   a CPU, torch 2.13 leaves uninitialised memory in the gradient of the dead taps of 1x1 maps; here they get zeros.)

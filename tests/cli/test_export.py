@@ -113,10 +113,10 @@ def test_a_foreign_out_is_refused_and_left_alone(refused: Refused, tiny_file: Pa
 
 
 def test_an_out_that_cannot_be_made(run_cli: Call, tiny_file: Path, tmp_path: Path) -> None:
-    """The system's own refusals (no permission, a full disk, a file in the way) are two lines as well."""
+    """A file in the way is noticed before anything is built."""
     (tmp_path / "mine").write_text("ten years of work")
-    code, _, err = run_cli("export", tiny_file, "--out", tmp_path / "mine" / "fer")
-    assert code == 3
+    code, out, err = run_cli("export", tiny_file, "--out", tmp_path / "mine" / "fer")
+    assert (code, out) == (2, "")
     first, second = err.splitlines()
     assert first.startswith(f"error: {tmp_path / 'mine'}")
     assert second.startswith("hint:  ")
@@ -133,10 +133,14 @@ def test_checkpoints_that_are_none(refused: Refused, tmp_path: Path, name: str) 
     assert not (tmp_path / "fer").exists()
 
 
-def test_without_a_checkpoint_the_shipped_weights_are_asked_for(refused: Refused, tmp_path: Path) -> None:
-    if CHECKPOINT.is_file():
-        pytest.skip("weights ship with this version")
-    assert "no model ships" in refused(3, "export", "--out", tmp_path / "fer")[0]
+def test_without_a_checkpoint_the_shipped_weights_are_exported(
+    run_cli: Call, refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_cli("export", "--out", tmp_path / "fer")[0] == 0
+    manifest = open_artifact(tmp_path / "fer").manifest
+    assert manifest.checkpoint_sha256 == hashlib.sha256(CHECKPOINT.read_bytes()).hexdigest()
+    monkeypatch.setattr("edgefer.cli.export.CHECKPOINT", tmp_path / "none.safetensors")
+    assert "no model ships" in refused(3, "export", "--out", tmp_path / "other")[0]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from edgefer.artifact import Artifact
 from edgefer.runtime.faces import YUNET_NAME
 from edgefer.runtime.recognizer import Recognizer
 from edgefer.samples import render
-from edgefer.weights import ARTIFACT
 
 Call = Callable[..., tuple[int, str, str]]
 Refused = Callable[..., tuple[str, str]]
@@ -312,10 +311,11 @@ def test_bad_artifacts_and_models(refused: Refused, tiny_artifact: Artifact, pho
     assert "abacus" in refused(4, "predict", tiny_artifact.path, photo, *NONE, "--provider", "abacus")[0]
 
 
-def test_without_an_artifact_the_shipped_model_is_used(run_cli: Call, refused: Refused, photo: Path) -> None:
-    if ARTIFACT.is_file():
-        assert run_cli("predict", photo, *NONE)[0] == 0
-        return
+def test_without_an_artifact_the_shipped_model_is_used(
+    run_cli: Call, refused: Refused, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_cli("predict", photo, *NONE)[0] == 0
+    monkeypatch.setattr("edgefer.runtime.recognizer.ARTIFACT", photo.with_name("none.onnx"))
     assert "no model ships" in refused(3, "predict", photo, *NONE)[0]
 
 

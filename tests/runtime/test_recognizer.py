@@ -294,10 +294,13 @@ def test_numbers_below_one_are_refused(tiny_artifact: Artifact, arguments: dict[
         load(tiny_artifact.path, **arguments)  # type: ignore[arg-type]
 
 
-def test_without_a_path_the_shipped_model_is_loaded(face: np.ndarray) -> None:
-    if ARTIFACT.is_file():
-        assert edgefer.load()(face).label in EMOTIONS
-        return
+def test_without_a_path_the_shipped_model_is_loaded(
+    face: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fer = edgefer.load()
+    assert fer.artifact.path == ARTIFACT
+    assert fer(face).label in EMOTIONS
+    monkeypatch.setattr("edgefer.runtime.recognizer.ARTIFACT", tmp_path / "none.onnx")
     with pytest.raises(ArtifactError, match="no model ships") as caught:
         edgefer.load()
     assert caught.value.hint
