@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,20 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the real face data (../shared/data) is not on this machine")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def fer2013_mini(shared: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A few hundred real faces: uint8 [N, 48, 48], and arrays of a value a row (y, usage, ...)."""
+    if not (shared / "fer2013_mini.zip").is_file():
+        pytest.skip("fer2013_mini.zip is not in ../shared/data")
+    spec = importlib.util.spec_from_file_location("unpack", shared / "unpack.py")
+    assert spec is not None
+    assert spec.loader is not None
+    unpack = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(unpack)
+    images, meta = unpack.load(shared / "fer2013_mini.zip")
+    return images, meta
 
 
 @pytest.fixture(scope="session")

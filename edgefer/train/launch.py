@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import multiprocessing
 import os
 import shutil
@@ -35,6 +36,9 @@ def run(config: TrainConfig, work: Callable[[Fabric, TrainConfig], T]) -> T:
     """
     if config.precision not in PRECISIONS:
         raise UsageError(f"{config.precision!r} is not a precision.", f"use one of {', '.join(PRECISIONS)}.")
+    if config.precision == "16-mixed" and not torch.cuda.is_available():
+        raise UnavailableError("16-mixed needs an NVIDIA GPU.", "use 32-true, or bf16-mixed.")
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it tells of every process that joined
     spawning = config.nodes == 1 and not _started_from_outside() and _count(config) > 1
     try:
         fabric = Fabric(
@@ -51,7 +55,7 @@ def run(config: TrainConfig, work: Callable[[Fabric, TrainConfig], T]) -> T:
             f"{wanted}: {reason}.", "edgefer doctor lists what there is; --accelerator cpu is always."
         ) from None
     if config.precision == "16-mixed" and fabric.device.type != "cuda":
-        raise UsageError("16-mixed needs an NVIDIA GPU.", "use 32-true, or bf16-mixed.")
+        raise UnavailableError("16-mixed needs an NVIDIA GPU.", "use 32-true, or bf16-mixed.")
     if config.compile and fabric.device.type == "cpu" and not _has_compiler():
         raise UnavailableError("compiling for a CPU needs a C++ compiler.", "install g++, or leave --compile out.")
     if not spawning:

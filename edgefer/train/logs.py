@@ -37,7 +37,7 @@ class Logs:
         self.notes: list[str] = []
         self._events: Any = None
         self._history: Sequence[dict[str, Any]] = ()
-        self._drawn = 0.0
+        self._drawn = time.monotonic()
         self._with_events = installed("tensorboard")
         if not self._with_events:
             self.notes.append(f"no TensorBoard events, only {TABLE}: pip install tensorboard")

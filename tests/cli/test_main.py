@@ -84,7 +84,7 @@ def test_usage_errors(refused: Refused, run_cli: Call, arguments: list[str], say
         (edgefer.DataError("no data.", "data."), 3, "no data."),
         (edgefer.UnavailableError("not here.", "there."), 4, "not here."),
         (edgefer.ParityError("differs.", "export again."), 5, "differs."),
-        (PermissionError(13, "Permission denied", "/root/x"), 3, "/root/x: Permission denied."),
+        (PermissionError(13, "Permission denied", "/srv/x"), 3, "/srv/x: Permission denied."),
         (OSError(28, "No space left on device"), 3, "No space left on device."),
         (typer.BadParameter("not so."), 2, "not so."),
         (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero"),

@@ -215,18 +215,13 @@ def test_a_model_edited_by_hand_never_loads(copy: Path) -> None:
         edgefer.load(copy)
 
 
-def test_the_trained_checkpoint_on_real_faces(shared: Path, tmp_path: Path) -> None:
+def test_the_trained_checkpoint_on_real_faces(
+    shared: Path, fer2013_mini: tuple[np.ndarray, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
     """The one place where margins are those of a trained network and pictures those of people."""
-    import importlib.util
-
     from edgefer.export.run import Options, export
 
-    spec = importlib.util.spec_from_file_location("unpack", shared / "unpack.py")
-    assert spec is not None
-    assert spec.loader is not None
-    unpack = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(unpack)
-    images, meta = unpack.load(shared / "fer2013_mini.zip")
+    images, meta = fer2013_mini
     rows = np.flatnonzero(meta["usage"] == 2)[:140]
     data = [(f"{i}.png", cv2.imencode(".png", images[i])[1].tobytes()) for i in rows]
     checkpoint = checkpoints.load(shared / "quarter_fer2013.pth")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import io
 import os
 import sys
@@ -32,16 +31,9 @@ def yunet(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def real_faces(shared: Path) -> np.ndarray:
+def real_faces(fer2013_mini: tuple[np.ndarray, dict[str, np.ndarray]]) -> np.ndarray:
     """FER2013's private test faces: uint8 [N, 48, 48]."""
-    if not (shared / "fer2013_mini.zip").is_file():
-        pytest.skip("fer2013_mini.zip is not in ../shared/data")
-    specification = importlib.util.spec_from_file_location("unpack", shared / "unpack.py")
-    assert specification is not None
-    assert specification.loader is not None
-    unpack = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(unpack)
-    images, rows = unpack.load(shared / "fer2013_mini.zip")
+    images, rows = fer2013_mini
     return np.asarray(images[rows["usage"] == 2])
 
 

@@ -45,6 +45,12 @@ def packed() -> Any:
 
 
 @pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the curves out: a picture takes longer than these trainings."""
+    monkeypatch.setattr("edgefer.train.logs.pictures.curves", lambda *_: None)
+
+
+@pytest.fixture
 def config(packed: Any, tmp_path: Path) -> TrainConfig:
     """Three epochs of six steps with everything a recipe can do switched on."""
     recipe = Recipe(

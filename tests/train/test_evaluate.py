@@ -127,18 +127,13 @@ def test_checkpoint_and_artifact_through_the_same_code(
     assert ours.official.calibration_error == pytest.approx(theirs.official.calibration_error, abs=1e-4)
 
 
-def test_a_real_checkpoint_on_real_faces(shared: Path, packed_of: Callable[..., Any]) -> None:
+def test_a_real_checkpoint_on_real_faces(
+    shared: Path, fer2013_mini: tuple[np.ndarray, dict[str, np.ndarray]], packed_of: Callable[..., Any]
+) -> None:
     """The quarter-width network of the development data: 57.4 % on the private test, and it never says disgust."""
-    import importlib.util
-
     from edgefer.model import checkpoint as checkpoints
 
-    spec = importlib.util.spec_from_file_location("unpack", shared / "unpack.py")
-    assert spec is not None
-    assert spec.loader is not None
-    unpack = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(unpack)
-    faces, meta = unpack.load(shared / "fer2013_mini.zip")
+    faces, meta = fer2013_mini
     preprocess = Preprocess()
     keep = np.flatnonzero(meta["usage"] == 2)
     images = np.stack([preprocess(np.repeat(face[..., None], 3, axis=2)) for face in faces[keep]])

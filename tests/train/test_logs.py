@@ -35,6 +35,7 @@ def test_without_matplotlib_the_rest_is_written(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(module, "installed", lambda name: False)
     logs = Logs(tmp_path)
     logs.write(HISTORY)
+    logs.close()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["history.json", "metrics.csv"]
     assert any("matplotlib" in note for note in logs.notes)
 

@@ -81,8 +81,10 @@ def test_it_learns_and_writes_what_it_says(config: TrainConfig, packed_of: Calla
     assert evaluate(predictor(stored), config.packed).official.accuracy > 0.7
     assert json.loads((config.out / "history.json").read_text()) == result.history
     assert (config.out / LAST).is_file()
+    assert (config.out / "curves.png").is_file()
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(config: TrainConfig, tmp_path: Path) -> None:
     again, other = replace(config, out=tmp_path / "again"), replace(config, out=tmp_path / "other", seed=1)
     torch.manual_seed(77)
@@ -140,6 +142,7 @@ def half_a_file(_: Any, path: Path) -> None:
 
 
 @needs_fork
+@pytest.mark.usefixtures("no_curves")
 def test_killed_at_any_moment_and_resumed_it_is_the_same_training(config: TrainConfig, tmp_path: Path) -> None:
     """Killed in a row: between steps, while a state is half written, between checkpoint and state, and at the start."""
     loop.train(config)
@@ -156,6 +159,7 @@ def test_killed_at_any_moment_and_resumed_it_is_the_same_training(config: TrainC
     assert_same_training(config, often)
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_interrupted_it_ends_after_the_step_and_goes_on(config: TrainConfig, tmp_path: Path) -> None:
     loop.train(config)
     stopped = replace(config, out=tmp_path / "stopped")
@@ -185,6 +189,7 @@ def test_interrupted_it_ends_after_the_step_and_goes_on(config: TrainConfig, tmp
     assert_same_training(config, stopped)
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_resuming_what_is_finished_changes_nothing(config: TrainConfig) -> None:
     done = loop.train(config)
     before = (config.out / LAST).read_bytes()
@@ -192,6 +197,7 @@ def test_resuming_what_is_finished_changes_nothing(config: TrainConfig) -> None:
     assert (config.out / LAST).read_bytes() == before
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_a_step_is_the_plain_one(config: TrainConfig) -> None:
     """One epoch of SGD against a loop written out with torch's own parts: plain network, optimizer and loss."""
     recipe = Recipe(epochs=1, batch_size=10, learning_rate=0.05, class_weights="balanced", flip=0.5)
@@ -239,6 +245,7 @@ def test_dropout_is_the_recipes(config: TrainConfig, monkeypatch: pytest.MonkeyP
     assert seen == [(0.1, 0.3), (0.2, 0.5)]
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_plateau_lowers_the_rate(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(epochs=4, batch_size=50, schedule="plateau", patience=1)
     monkeypatch.setattr(loop.Trainer, "_validate", lambda self: (1.0, 0.5))
@@ -259,6 +266,7 @@ def test_what_cannot_be_trained(config: TrainConfig, packed_of: Callable[..., An
     assert not (config.out / BEST).exists()
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_bf16_trains(config: TrainConfig) -> None:
     result = loop.train(replace(config, precision="bf16-mixed", recipe=replace(config.recipe, epochs=1)))
     assert np.isfinite(result.history[0]["loss"])
