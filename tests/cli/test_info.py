@@ -62,7 +62,7 @@ def test_an_onnx_file_alone(run_cli: Call, tiny_artifact: Artifact, tmp_path: Pa
     alone = Path(shutil.copy(tiny_artifact.model, tmp_path / "fer.onnx"))
     code, out, _ = run_cli("info", alone)
     assert code == 0
-    assert "the report is in the artifact's directory" in lines_of(out)["proof"]
+    assert "the report is not in the file" in lines_of(out)["proof"]
     assert json.loads(run_cli("info", alone, "--json")[1])["parity"] is None
 
 
