@@ -34,7 +34,7 @@ def command(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Over all devices; instead of the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order, augmentation and dropout.")] = 0,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[str, typer.Option(help="How many, or auto.")] = "1",
     nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 1,
     precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",

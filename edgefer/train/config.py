@@ -24,7 +24,7 @@ class TrainConfig:
         recipe: see `edgefer.train.recipe.load`.
         model: a name in `edgefer.model.resemotenet.PRESETS`, or an architecture.
         seed: of weights, order, augmentation and dropout.
-        accelerator: "auto", "cpu", "cuda" or "mps", as Lightning Fabric takes it.
+        accelerator: "cpu", "cuda", or "auto" for a GPU where there is one.
         devices: how many a node, or "auto" for all there are.
         nodes: number of machines. With more than one, start the same command on each, under torchrun or SLURM.
         precision: "32-true"; "bf16-mixed" or "16-mixed" (autocast), which pay on a GPU.

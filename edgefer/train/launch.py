@@ -36,6 +36,10 @@ def run(config: TrainConfig, work: Callable[[Fabric, TrainConfig], T]) -> T:
     """
     if config.precision not in PRECISIONS:
         raise UsageError(f"{config.precision!r} is not a precision.", f"use one of {', '.join(PRECISIONS)}.")
+    if config.accelerator == "mps":
+        raise UnavailableError("training on Apple's GPU is not supported.", "use --accelerator cpu or cuda.")
+    if config.accelerator == "auto":
+        config = replace(config, accelerator="cuda" if torch.cuda.is_available() else "cpu")
     if config.precision == "16-mixed" and not torch.cuda.is_available():
         raise UnavailableError("16-mixed needs an NVIDIA GPU.", "use 32-true, or bf16-mixed.")
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # it tells of every process that joined
@@ -134,7 +138,7 @@ def _count(config: TrainConfig) -> int:
         return config.devices
     if config.devices.isdigit():
         return int(config.devices)
-    return torch.cuda.device_count() if config.accelerator in ("auto", "cuda", "gpu") else 1
+    return torch.cuda.device_count() if config.accelerator in ("cuda", "gpu") else 1
 
 
 def _has_compiler() -> bool:

@@ -22,6 +22,8 @@ def world(fabric: Fabric, config: TrainConfig) -> tuple[int, str, Any]:
 
 def test_one_process_runs_here(config: TrainConfig) -> None:
     assert launch.run(config, world) == (1, "cpu", config.packed)
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    assert launch.run(replace(config, accelerator="auto"), world) == (1, kind, config.packed)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,7 @@ def test_one_process_runs_here(config: TrainConfig) -> None:
     [
         ({"precision": "64"}, UsageError, "'64' is not a precision"),
         ({"precision": "16-mixed"}, UnavailableError, "16-mixed needs an NVIDIA GPU"),
+        ({"accelerator": "mps"}, UnavailableError, "Apple's GPU is not supported"),
         ({"accelerator": "abacus"}, UnavailableError, "accelerator abacus"),
         ({"devices": 0}, UnavailableError, "devices 0"),
         ({"devices": "many"}, UnavailableError, "devices many"),
