@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import edgefer
-from edgefer.export.targets import TARGETS
+from edgefer.export.targets import TARGETS, Target
 from edgefer.runtime.engines import ENGINES
 
 PACKAGE = Path(edgefer.__file__).parent
@@ -142,9 +142,9 @@ def test_registered_targets_can_be_added_without_touching_anything_else(monkeypa
     from tests.conftest import TINY
     from tests.export import made_up_target
 
-    row = Row("tests.export.made_up_target", ("numpy",), "made-up")
-    monkeypatch.setitem(TARGETS, "made-up", row)
-    monkeypatch.setitem(ENGINES, "made-up", row)
+    own = ("tests.export.made_up_target", ("numpy",), "made-up")
+    monkeypatch.setitem(TARGETS, "made-up", Target(*own))
+    monkeypatch.setitem(ENGINES, "made-up", Row(*own))
     import tempfile
 
     checkpoint = Checkpoint(seeded(TINY))

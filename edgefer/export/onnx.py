@@ -23,7 +23,6 @@ from edgefer.export.precision import onnx_precision
 from edgefer.export.targets import Built, Request
 
 PRECISIONS = ("fp32", "fp16")
-OPTIONS: tuple[str, ...] = ()
 OPSET = 20
 MODEL = "model.onnx"
 EXTERNAL_DATA_ABOVE = 2**31 - 1  # protobuf's limit for one message; ResEmoteNet never comes near it

@@ -11,7 +11,7 @@ from typing import Any
 from edgefer.artifact import MANIFEST, PARITY, Artifact, Manifest, dump, open_artifact, read_manifest, sha256_path
 from edgefer.emotions import EMOTIONS
 from edgefer.errors import ArtifactError, ParityError, UnavailableError, UsageError
-from edgefer.export.targets import Built, Request, builder
+from edgefer.export.targets import Built, Request, builder, check_options
 from edgefer.files import replace_directory
 from edgefer.model.checkpoint import Checkpoint, weights_sha256
 from edgefer.model.resemotenet import count_parameters, preset_name
@@ -25,7 +25,10 @@ Say = Callable[[str, str], None]  # step, what came out of it
 
 @dataclass(frozen=True)
 class Options:
-    """What to export, as `edgefer export` takes it. None means the target's or the checkpoint's own."""
+    """What to export, as `edgefer export` takes it. None means the target's or the checkpoint's own.
+
+    `target_options` are those that `edgefer.export.targets.TARGETS` lists for the target.
+    """
 
     target: str = "onnx"
     precision: str = "fp32"
@@ -118,9 +121,7 @@ def _request(checkpoint: Checkpoint, options: Options) -> Request:
         raise UsageError(
             f"{options.target} has no precision {options.precision}.", f"choose {' or '.join(target.PRECISIONS)}."
         )
-    for name, value in options.target_options.items():
-        if name not in target.OPTIONS:
-            raise UsageError(f"{options.target} takes no option {name} (it is {value!r}).", "leave it out.")
+    check_options(options.target, options.target_options)
     size = options.size or checkpoint.preprocess.size
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise UsageError(f"--size {size} cannot be.", f"choose {MIN_SIZE} to {MAX_SIZE} pixels.")

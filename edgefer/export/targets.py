@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the registry itself is read by `edgefer doctor`, where torc
 
 @dataclass(frozen=True)
 class Request:
-    """What a target's builder is asked for. `options` holds what only some targets know; unknown ones are refused."""
+    """What a target's builder is asked for. `options` holds those of the target's own options that were given."""
 
     checkpoint: Checkpoint
     preprocess: Preprocess
@@ -54,17 +54,80 @@ class Built:
 
 
 class Builder(Protocol):
-    """The contract of a target's module: `PRECISIONS`, `OPTIONS`, and `build(request, folder) -> Built`."""
+    """The contract of a target's module: `PRECISIONS`, and `build(request, folder) -> Built`."""
 
     PRECISIONS: tuple[str, ...]
-    OPTIONS: tuple[str, ...]
 
     def build(self, request: Request, folder: Path) -> Built: ...
 
 
-TARGETS: dict[str, Row] = {
-    "onnx": Row("edgefer.export.onnx", ("torch", "onnx", "onnxscript", "onnxsim", "safetensors"), "export"),
+@dataclass(frozen=True)
+class Option:
+    """An option that only some targets have: a flag of `edgefer export`, a key of recipes, and of `Request.options`.
+
+    Attributes:
+        name: the key: "compute_units", the flag is then --compute-units.
+        kind: str, int or bool; the flag of a bool takes no value.
+        help: one line.
+        choices: the values a text may have, None for any.
+    """
+
+    name: str
+    kind: type
+    help: str
+    choices: tuple[str, ...] | None = None
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    def check(self, value: Any) -> None:
+        """Refuse a value of the wrong kind or outside the choices.
+
+        Raises:
+            UsageError: naming the option and what it takes.
+        """
+        if type(value) is not self.kind:
+            raise UsageError(f"{self.name} is {value!r}.", f"it must be a {self.kind.__name__}.")
+        if self.choices and value not in self.choices:
+            raise UsageError(f"{self.flag} {value} cannot be.", f"choose one of: {', '.join(self.choices)}.")
+
+
+@dataclass(frozen=True)
+class Target(Row):
+    """A registered target; its own options are declared here, so that --help needs none of its packages."""
+
+    options: tuple[Option, ...] = ()
+
+
+TARGETS: dict[str, Target] = {
+    "onnx": Target("edgefer.export.onnx", ("torch", "onnx", "onnxscript", "onnxsim", "safetensors"), "export"),
 }
+
+
+def all_options() -> dict[str, tuple[Option, list[str]]]:
+    """Every option that some target has, by name, with the targets that have it. Targets may share one `Option`."""
+    found: dict[str, tuple[Option, list[str]]] = {}
+    for target, row in TARGETS.items():
+        for option in row.options:
+            found.setdefault(option.name, (option, []))[1].append(target)
+    return found
+
+
+def check_options(target: str, given: Mapping[str, Any]) -> None:
+    """Refuse options that the target does not have, and values that they do not take.
+
+    Raises:
+        UsageError: naming the option, and the targets that have it.
+    """
+    own = {option.name: option for option in TARGETS[target].options}
+    for name, value in given.items():
+        if name not in own:
+            others = all_options().get(name, (None, []))[1]
+            hint = f"it is an option of {', '.join(others)}." if others else "leave it out."
+            raise UsageError(f"{target} takes no option {name} (it is {value!r}).", hint)
+        own[name].check(value)
 
 
 def builder(target: str) -> Any:

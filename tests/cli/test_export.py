@@ -11,10 +11,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from edgefer.artifact import Artifact, open_artifact
+from edgefer.cli.export import with_target_options
 from edgefer.export import run as export_run
+from edgefer.export import targets
 from edgefer.export.run import NotProvenError
+from edgefer.export.targets import Option, Target
 from edgefer.parity.compare import Comparison
 from edgefer.weights import CHECKPOINT
 
@@ -226,3 +231,26 @@ def test_a_missing_package_is_named_with_its_command(
     assert missing in error
     assert hint == f'pip install "edgefer[{extra}]"'
     assert not (tmp_path / "fer").exists()
+
+
+def test_a_target_brings_its_own_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flags of `export` are made from the registry: nothing in the command names a target's option."""
+    units = Option("compute_units", str, "Where to run", ("cpu", "gpu"))
+    strict = Option("strict", bool, "Refuse more")
+    monkeypatch.setattr(targets, "TARGETS", {"abacus": Target("m", (), "x", (units, strict))})
+    seen: dict[str, object] = {}
+
+    @with_target_options
+    def command(size: int = 3, **target_options: object) -> None:
+        seen.update(target_options, size=size)
+
+    app = typer.Typer()
+    app.command()(command)
+    runner = CliRunner()
+    assert runner.invoke(app, ["--compute-units", "gpu", "--strict", "--size", "4"]).exit_code == 0
+    assert seen == {"compute_units": "gpu", "strict": True, "size": 4}
+    assert runner.invoke(app, []).exit_code == 0
+    assert seen == {"compute_units": None, "strict": False, "size": 3}
+    text = runner.invoke(app, ["--help"]).output
+    assert "Only abacus" in text
+    assert "--compute-units" in text

@@ -13,7 +13,6 @@ from edgefer.export.graph import Deployed
 from edgefer.export.targets import Built, Request
 
 PRECISIONS = ("fp32",)
-OPTIONS: tuple[str, ...] = ()
 calls: list[int] = []
 
 
