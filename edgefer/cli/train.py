@@ -24,7 +24,14 @@ def command(
     dataset: DatasetName,
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, logs and curves.", metavar="DIR")],
     recipe: Annotated[str, typer.Option(help="paper, strong, or a TOML file.")] = "paper",
-    model: Annotated[str, typer.Option(help="reference, paper, half, quarter, or c1 to c6.")] = "reference",
+    model: Annotated[
+        str | None,
+        typer.Option(help="reference (default), paper, half, quarter, or c1 to c6.", show_default=False),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint to start from (fine-tuning); it decides the model.", metavar="FILE"),
+    ] = None,
     ferplus: FerPlus = None,
     skip_bad: SkipBad = False,
     hold_out: Annotated[
@@ -46,20 +53,23 @@ def command(
 ) -> None:
     """Train ResEmoteNet. The best checkpoint by validation accuracy is kept; the test split is never looked at."""
     require(NEEDS, "train", "training")
+    from edgefer.model import checkpoint as checkpoints
     from edgefer.train import recipe as recipes
     from edgefer.train.loop import TrainConfig, check, train
 
     output = Output(json)
     overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     chosen = recipes.load(recipe, **{key: value for key, value in overrides.items() if value is not None})
-    check(model, out, resume)
+    network = model or (checkpoints.load(weights).architecture if weights else "reference")
+    check(network, out, resume)
     packed = prepare(data, dataset, ferplus, skip_bad, hold_out, out, seed, output)
     result = train(
         TrainConfig(
             packed=packed,
             out=out,
             recipe=chosen,
-            model=model,
+            model=network,
+            weights=weights,
             seed=seed,
             accelerator=accelerator,
             devices=int(devices) if devices.isdigit() else devices,

@@ -23,6 +23,7 @@ class TrainConfig:
         out: folder for checkpoints, state, logs and curves.
         recipe: see `edgefer.train.recipe.load`.
         model: a name in `edgefer.model.resemotenet.PRESETS`, or an architecture.
+        weights: a checkpoint to start from instead of fresh weights (fine-tuning); `model` must be what it holds.
         seed: of weights, order, augmentation and dropout.
         accelerator: "cpu", "cuda", or "auto" for a GPU where there is one.
         devices: how many a node, or "auto" for all there are.
@@ -39,6 +40,7 @@ class TrainConfig:
     out: Path
     recipe: Recipe
     model: str | Architecture = "reference"
+    weights: Path | None = None
     seed: int = 0
     accelerator: str = "auto"
     devices: int | str = 1

@@ -11,6 +11,7 @@ import json
 import math
 import platform
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import edgefer
-from edgefer.emotions import EMOTIONS
+from edgefer.emotions import EMOTIONS, permutation
 from edgefer.errors import EdgeferError, UsageError
 from edgefer.model import checkpoint as checkpoints
 from edgefer.model.resemotenet import PRESETS, Architecture, ResEmoteNet, preset_name
@@ -94,6 +95,7 @@ class Trainer:
         self.network.dropout1.p = self.recipe.stem_dropout
         self.network.dropout2.p = self.recipe.head_dropout
         optimize.initialise(self.network, self.recipe.init)
+        self.start = self._start_from(config.weights) if config.weights else None
         self.network.to(fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         forward = TrainingForward(self.network)
         self.draw_noise = forward.noise
@@ -241,6 +243,7 @@ class Trainer:
             "recipe": self.recipe.to_dict(),
             "seed": config.seed,
             "data": {"dataset": meta["dataset"], "source_sha256": meta["source_sha256"]},
+            "weights": self.start,
             "epoch": row["epoch"],
             "val_accuracy": row["val_accuracy"],
             "devices": self.fabric.world_size,
@@ -261,6 +264,7 @@ class Trainer:
         return {
             "recipe": self.recipe.to_dict(),
             "model": preset_name(self.network.architecture) or self.network.architecture.to_dict(),
+            "weights": self.start,
             "seed": self.config.seed,
             "data": self.config.packed.meta["source_sha256"],
             "devices": self.fabric.world_size,
@@ -319,6 +323,23 @@ class Trainer:
     def _best(self) -> dict[str, Any] | None:
         """The first epoch with the highest validation accuracy."""
         return max(self.history, key=lambda row: row["val_accuracy"], default=None)
+
+    def _start_from(self, path: Path) -> str:
+        """Take over a checkpoint's weights, its classes brought into the canonical order; return the file's SHA-256."""
+        start = checkpoints.load(path)
+        if start.architecture != self.network.architecture:
+            raise UsageError(f"{path} holds another network: {start.describe()}.", "leave --model out.")
+        if replace(start.preprocess, size=self.preprocess.size) != self.preprocess:  # it adapts to another size
+            raise UsageError(
+                f"{path} was trained on {start.preprocess}, the data are packed as {self.preprocess}.",
+                "start from a checkpoint that was trained on images prepared in the same way.",
+            )
+        state = start.network.state_dict()
+        order = permutation(start.classes)
+        for name in ("fc4.weight", "fc4.bias"):
+            state[name] = state[name][order]
+        self.network.load_state_dict(state)
+        return start.sha256
 
     def _local_batch(self) -> int:
         wanted, world = self.recipe.batch_size, self.fabric.world_size

@@ -92,6 +92,7 @@ def test_refusals(refused: Refused, folder: Path, packed: Path, tmp_path: Path) 
         (3, "does not exist", ("--data", tmp_path / "none", "--dataset", "folder")),
         (2, "not a data set", ("--data", folder, "--dataset", "imagenet")),
         (2, "not a recipe", ("--data", packed, "--dataset", "folder", "--recipe", "weak")),
+        (3, "none.pth does not exist", ("--data", packed, "--dataset", "folder", "--weights", tmp_path / "none.pth")),
         (2, "is not a model", ("--data", packed, "--dataset", "folder", "--model", "resnet")),
         (2, "holds folder, not rafdb", ("--data", packed, "--dataset", "rafdb")),
         (2, "--hold-out 2.0", ("--data", folder, "--dataset", "folder", "--hold-out", "2.0")),

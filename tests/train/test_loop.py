@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from edgefer.data.dataset import ArrayImage, Dataset, Face
 from edgefer.data.pack import pack
-from edgefer.emotions import EMOTIONS
+from edgefer.emotions import EMOTIONS, permutation
 from edgefer.errors import DataError, EdgeferError, UsageError
 from edgefer.model import checkpoint as checkpoints
-from edgefer.model.resemotenet import ResEmoteNet
+from edgefer.model.resemotenet import ResEmoteNet, seeded
 from edgefer.preprocess import Preprocess
 from edgefer.train import batches, loop
 from edgefer.train.config import BEST, LAST, STATE, TrainConfig
@@ -311,3 +311,49 @@ def test_two_processes_average_their_gradients(config: TrainConfig, tmp_path: Pa
         torch.testing.assert_close(trained[key], value, rtol=1e-3, atol=1e-4, msg=key)
     state = torch.load(config.out / STATE, weights_only=True)
     assert json.loads(state["identity"])["devices"] == 2
+
+
+def authors_file(config: TrainConfig, folder: Path) -> Path:
+    """A checkpoint of the same widths as the authors save them: tensors only, in their class order."""
+    path = folder / "theirs.pth"
+    torch.save(seeded(config.model, seed=5).state_dict(), path)
+    return path
+
+
+@pytest.mark.usefixtures("no_curves")
+def test_fine_tuning_starts_from_the_checkpoint_in_canonical_order(config: TrainConfig, tmp_path: Path) -> None:
+    """With a learning rate of next to nothing the trained network still says what the given one said."""
+    start = authors_file(config, tmp_path)
+    recipe = Recipe(epochs=1, batch_size=16, learning_rate=1e-12, stem_dropout=0.0, head_dropout=0.0)
+    result = loop.train(replace(config, weights=start, recipe=recipe))
+    assert result.best is not None
+    trained, given = checkpoints.load(result.best), checkpoints.load(start)
+    assert trained.classes == EMOTIONS
+    assert trained.training["weights"] == given.sha256
+    x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    for network in (trained.network, given.network):  # batch statistics: the running ones have moved
+        network.train()
+        network.dropout1.p = network.dropout2.p = 0.0
+    with torch.no_grad():
+        expected = given.network(x)[:, permutation(given.classes)]
+        torch.testing.assert_close(trained.network(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_fine_tuning_refuses_another_network_and_other_images(config: TrainConfig, tmp_path: Path) -> None:
+    other = tmp_path / "other.pth"
+    torch.save(seeded(replace(config.model, head=(8, 8, 8)), seed=1).state_dict(), other)  # type: ignore[type-var]
+    with pytest.raises(UsageError, match="holds another network"):
+        loop.train(replace(config, weights=other))
+    ours = checkpoints.Checkpoint(seeded(config.model), Preprocess(grayscale=False), EMOTIONS)
+    checkpoints.save(ours, tmp_path / "ours.safetensors")
+    with pytest.raises(UsageError, match="was trained on"):
+        loop.train(replace(config, weights=tmp_path / "ours.safetensors"))
+
+
+@pytest.mark.usefixtures("no_curves")
+def test_a_fine_tuning_is_not_resumed_from_other_weights(config: TrainConfig, tmp_path: Path) -> None:
+    start = authors_file(config, tmp_path)
+    recipe = replace(config.recipe, epochs=1)
+    loop.train(replace(config, weights=start, recipe=recipe))
+    with pytest.raises(UsageError, match="trained with weights"):
+        loop.train(replace(config, recipe=recipe, resume=True))
