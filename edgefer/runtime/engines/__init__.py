@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,27 @@ class Engine(Protocol):
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """uint8 RGB [N, size, size, 3] -> probabilities float32 [N, 7] in canonical order. Thread-safe."""
+        ...
+
+
+class Bound(Protocol):
+    """A model with its input and output in place, on the device it computes on."""
+
+    def __call__(self) -> int | None:
+        """Compute once and return when the device has finished: ns on its own clock, or None if it has none."""
+        ...
+
+    def probabilities(self) -> np.ndarray:
+        """What the last call computed: float32 [N, 7]."""
+        ...
+
+
+@runtime_checkable
+class Bindable(Protocol):
+    """An engine that can also be timed without its copies. Optional; `edgefer bench` asks for it."""
+
+    def bound(self, images: np.ndarray) -> Bound:
+        """Put uint8 RGB [N, size, size, 3] in place and return what computes on it, with buffers of its own."""
         ...
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 
 from edgefer.artifact import Artifact
+from edgefer.emotions import EMOTIONS
 from edgefer.errors import ArtifactError, UnavailableError
 
 # Names as users write them -> ONNX Runtime's. What is not listed can be given by its full name.
@@ -17,6 +18,8 @@ PROVIDERS = {
     "openvino": "OpenVINOExecutionProvider",
     "dml": "DmlExecutionProvider",
 }
+
+_ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 
 class OnnxRuntimeEngine:
@@ -53,6 +56,35 @@ class OnnxRuntimeEngine:
         """uint8 [N, size, size, 3] -> float32 [N, 7]."""
         probabilities: np.ndarray = self._session.run(["probabilities"], {"image": images})[0]
         return probabilities
+
+    def bound(self, images: np.ndarray) -> OnnxRuntimeBound:
+        """Put uint8 [N, size, size, 3] where the session computes; outputs get a place there too."""
+        return OnnxRuntimeBound(self._session, images)
+
+
+class OnnxRuntimeBound:
+    """A session with its input and output bound to memory of the device it runs on."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, images: np.ndarray) -> None:
+        self._session = session
+        device = "cuda" if session.get_providers()[0] in _ON_CUDA else "cpu"
+        self._binding = session.io_binding()
+        # The binding does not keep what it is bound to alive.
+        self._input = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(images), device, 0)
+        shape = [len(images), len(EMOTIONS)]
+        self._output = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, device, 0)
+        self._binding.bind_ortvalue_input("image", self._input)
+        self._binding.bind_ortvalue_output("probabilities", self._output)
+
+    def __call__(self) -> None:
+        """Compute; returns when the device has finished."""
+        self._session.run_with_iobinding(self._binding)
+        self._binding.synchronize_outputs()
+
+    def probabilities(self) -> np.ndarray:
+        """Copy the output: float32 [N, 7]."""
+        values: np.ndarray = self._output.numpy()
+        return values
 
 
 def open_engine(artifact: Artifact, provider: str | None, threads: int | None) -> OnnxRuntimeEngine:

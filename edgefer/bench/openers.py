@@ -1,0 +1,68 @@
+"""How the worker opens our own candidates. Runs in the worker's process; the contract is in `edgefer.bench.worker`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgefer.errors import UnavailableError
+from edgefer.runtime.engines import Bound
+from edgefer.runtime.recognizer import Recognizer, load
+
+
+def artifact(boundary: str, threads: int, batch: int, path: str | None, provider: str | None = None) -> Any:
+    """An artifact of any target, through the runtime; None for the model that ships."""
+    cv2.setNumThreads(threads)
+    recognizer = load(path, provider=provider, threads=threads, batch=batch)
+    kinds = {"compute": _Compute, "host": _Host, "end_to_end": _EndToEnd}
+    return kinds[boundary](recognizer)
+
+
+class _Host:
+    """uint8 faces -> probabilities, as an app with faces at hand calls it."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.recognizer = recognizer
+
+    def __call__(self, faces: Any) -> Any:
+        return self.recognizer.probabilities(faces)
+
+    def about(self) -> dict[str, Any]:
+        manifest = self.recognizer.artifact.manifest
+        return {"engine": self.recognizer.engine.name, "target": manifest.target, "precision": manifest.precision}
+
+
+class _EndToEnd(_Host):
+    """Encoded images -> labels."""
+
+    def __call__(self, images: Any) -> Any:
+        return [prediction.label for prediction in self.recognizer(images)]
+
+
+class _Compute(_Host):
+    """The engine alone, with input and output in place."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        super().__init__(recognizer)
+        self.bind = getattr(recognizer.engine, "bound", None)
+        if self.bind is None:
+            raise UnavailableError(
+                f"{recognizer.engine.name} cannot be timed without its copies.", "measure --boundary host instead."
+            )
+        self.last_ns: int | None = None
+
+    def prepare(self, faces: np.ndarray) -> Any:
+        assert self.bind is not None
+        return self.bind(faces)
+
+    def __call__(self, bound: Bound) -> Any:
+        self.last_ns = bound()
+        return bound
+
+    def device_ns(self) -> int | None:
+        return self.last_ns
+
+    def collect(self, bound: Bound) -> np.ndarray:
+        return bound.probabilities()
