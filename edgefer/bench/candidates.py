@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgefer.bench.inputs import Pool
+from edgefer.errors import UsageError
 from edgefer.preprocess import Preprocess
 
 BOUNDARIES = {
@@ -27,6 +29,7 @@ class Candidate:
         python: the interpreter to run it with; a peer may have a virtual environment of its own.
         environment: variables set on top of this process's and of those that pin the threads.
         preprocess: how the faces of the boundaries compute and host are made from the pool of images.
+        boundary, pool: its own instead of the plan's and the run's, for runs that compare these.
         bytes: size of what has to be shipped (model file or package); None when it is no file.
         network: which weights it computes with. Candidates of one network must answer alike; None: nobody's business.
         bound: largest difference in a probability that its precision explains.
@@ -40,8 +43,20 @@ class Candidate:
     python: str = sys.executable
     environment: Mapping[str, str] = field(default_factory=dict)
     preprocess: Preprocess = field(default_factory=Preprocess)
+    boundary: str | None = None
+    pool: Pool | None = None
     bytes: int | None = None
     network: str | None = None
     bound: float = 1e-5
     accuracy: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.boundary is not None:
+            check_boundary(self.boundary)
+
+
+def check_boundary(name: str) -> None:
+    """Raise UsageError if `name` is no boundary."""
+    if name not in BOUNDARIES:
+        raise UsageError(f"there is no boundary {name}.", f"choose one of: {', '.join(BOUNDARIES)}.")

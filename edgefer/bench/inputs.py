@@ -38,27 +38,6 @@ class Pool:
         return np.stack([preprocess(decode(data, name)) for name, data in self.images])
 
 
-class Staged:
-    """A pool written into a folder, for workers that share nothing with this process but the disk."""
-
-    def __init__(self, pool: Pool, folder: Path) -> None:
-        self._pool, self._folder = pool, folder
-        self._faces: dict[Preprocess, str] = {}
-        self.images: list[str] = []
-        for number, (name, data) in enumerate(pool.images):
-            path = folder / f"{number:05d}{Path(name).suffix}"
-            path.write_bytes(data)
-            self.images.append(str(path))
-
-    def faces(self, preprocess: Preprocess) -> str:
-        """Path of the .npy file with the pool as `preprocess` makes it."""
-        if preprocess not in self._faces:
-            path = self._folder / f"faces-{len(self._faces)}.npy"
-            np.save(path, self._pool.faces(preprocess))
-            self._faces[preprocess] = str(path)
-        return self._faces[preprocess]
-
-
 def drawn(count: int = POOL, seed: int = 0) -> Pool:
     """Drawn faces as images come in life: PNG and JPEG, 40 to 400 pixels."""
     return Pool(encoded(count, seed), f"{count} drawn faces, PNG and JPEG, 40 to 400 pixels, seed {seed}")

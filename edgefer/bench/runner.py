@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from edgefer.bench.candidates import BOUNDARIES, Candidate
-from edgefer.bench.inputs import Pool, Staged
+from edgefer.bench.candidates import Candidate, check_boundary
+from edgefer.bench.inputs import Pool
 from edgefer.bench.process import Worker
 from edgefer.bench.steady import is_warm
 from edgefer.errors import EdgeferError, UsageError
+from edgefer.preprocess import Preprocess
 
 Progress = Callable[[str, int, int], None]  # what is going on, steps done, steps in all
 
@@ -58,8 +59,7 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.boundary not in BOUNDARIES:
-            raise UsageError(f"there is no boundary {self.boundary}.", f"choose one of: {', '.join(BOUNDARIES)}.")
+        check_boundary(self.boundary)
         if self.batch < 1 or self.threads < 1 or not self.seconds > 0 or (self.rate is not None and not self.rate > 0):
             raise UsageError(
                 f"batch {self.batch}, threads {self.threads}, seconds {self.seconds:g}, rate {self.rate} cannot be.",
@@ -196,7 +196,7 @@ def measure(
     tell = progress or (lambda what, done, total: None)
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, ExitStack() as stack:
-        staged = Staged(pool, Path(folder))
+        staged = _Staged(pool, Path(folder))
         turns: list[_Turn] = []
         for number, candidate in enumerate(candidates):
             tell("opening", number, len(candidates))
@@ -235,19 +235,53 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[int]:
     return moments
 
 
-def _open(candidate: Candidate, plan: Plan, staged: Staged, stack: ExitStack) -> _Turn:
+class _Staged:
+    """Pools written into a folder, for workers that share nothing with this process but the disk."""
+
+    def __init__(self, pool: Pool, folder: Path) -> None:
+        self._pool, self._folder = pool, folder
+        self._images: dict[int, list[str]] = {}
+        self._faces: dict[tuple[int, Preprocess], str] = {}
+
+    def images(self, candidate: Candidate) -> list[str]:
+        """Paths of the encoded images."""
+        pool = candidate.pool or self._pool
+        if id(pool) not in self._images:
+            paths = [
+                self._folder / f"{len(self._images)}-{number:05d}{Path(name).suffix}"
+                for number, (name, _) in enumerate(pool.images)
+            ]
+            for path, (_, data) in zip(paths, pool.images, strict=True):
+                path.write_bytes(data)
+            self._images[id(pool)] = [str(path) for path in paths]
+        return self._images[id(pool)]
+
+    def faces(self, candidate: Candidate) -> str:
+        """Path of the .npy file with the images as the candidate's preprocessing makes them."""
+        pool = candidate.pool or self._pool
+        key = id(pool), candidate.preprocess
+        if key not in self._faces:
+            path = self._folder / f"faces-{len(self._faces)}.npy"
+            np.save(path, pool.faces(candidate.preprocess))
+            self._faces[key] = str(path)
+        return self._faces[key]
+
+
+def _open(candidate: Candidate, plan: Plan, staged: _Staged, stack: ExitStack) -> _Turn:
     with ExitStack() as mine:
         worker = mine.enter_context(Worker(candidate, plan.threads))
-        ends = plan.boundary == "end_to_end"
+        boundary = candidate.boundary or plan.boundary
+        ends = boundary == "end_to_end"
+        images, faces = (staged.images(candidate), None) if ends else (None, staged.faces(candidate))
         opened = worker.ask(
             "open",
             opener=candidate.opener,
             arguments=dict(candidate.arguments),
-            boundary=plan.boundary,
+            boundary=boundary,
             threads=plan.threads,
             batch=plan.batch,
-            images=staged.images if ends else None,
-            faces=None if ends else staged.faces(candidate.preprocess),
+            images=images,
+            faces=faces,
         )
         first = worker.ask("first")
         answers = worker.ask("outputs")["outputs"]

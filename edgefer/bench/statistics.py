@@ -2,24 +2,94 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
 import numpy as np
 
+LEVEL = 0.95
+MIN_SHARE = 1e-12  # of independent samples in dependent ones: keeps the division defined
 
-def median_interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Distribution-free confidence interval of the median: two order statistics whose ranks are binomial quantiles.
 
-    P(X_(l) <= median <= X_(u)) is a sum of binomial(n, 1/2) probabilities (Conover 1999, section 3.2). With too few
-    samples for `level` it is the whole range.
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its confidence interval; `low` and `high` are None where there are too few samples for one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def scaled(self, factor: float) -> Interval:
+        """In another unit; `factor` is above 0."""
+        low, high = (None if end is None else end * factor for end in (self.low, self.high))
+        return Interval(self.value * factor, low, high)
+
+    def contains(self, value: float) -> bool:
+        """Whether `value` cannot be ruled out: it lies within, or there is no interval."""
+        return self.low is None or self.high is None or self.low <= value <= self.high
+
+
+def ranks(n: int, q: float, level: float = LEVEL) -> tuple[int, int] | None:
+    """Ranks (l, u), from 1, of the two of `n` ordered samples that hold their `q` quantile; None if no two do.
+
+    P(X_(l) <= quantile <= X_(u)) is a sum of binomial(n, q) probabilities, whatever the distribution (Conover 1999,
+    section 3.2); each end leaves out at most (1 - level) / 2.
     """
-    ordered = np.sort(samples)
-    n = len(ordered)
     tail = (1 - level) / 2
-    # Cumulative binomial(n, 1/2), built up in logarithms since 2**n overflows.
-    log_terms = np.concatenate([[0.0], np.cumsum(np.log(np.arange(n, 0, -1)) - np.log(np.arange(1, n + 1)))])
-    cumulative = np.cumsum(np.exp(log_terms - n * np.log(2)))
-    low = int(np.searchsorted(cumulative, tail, side="right"))  # largest rank with P(X < rank) <= tail
-    low = max(0, low - 1) if low else 0
-    return float(ordered[low]), float(ordered[n - 1 - low])
+    cumulative = _binomial_cdf(n, q)  # P(at most k samples lie below the quantile), k = 0..n
+    low = int(np.searchsorted(cumulative, tail, side="right"))  # the largest l with P(fewer than l below) <= tail
+    high = int(np.searchsorted(cumulative, 1 - tail, side="left")) + 1  # the least u with P(u or more below) <= tail
+    return (low, high) if low >= 1 and high <= n else None
+
+
+def quantile(samples: np.ndarray, q: float, level: float = LEVEL, effective: float | None = None) -> Interval | None:
+    """The `q` quantile of samples [n] with a distribution-free interval, or None if they are too few to bound it.
+
+    Too few for 95 % are less than 6 for the median, 36 for p90, 368 for p99, 3,688 for p99.9.
+
+    Args:
+        effective: how many independent samples they are worth, see `effective_size`; the interval widens accordingly,
+            and has no ends if that is too few.
+    """
+    n = len(samples)
+    if n == 0 or ranks(n, q, level) is None:
+        return None
+    ordered = np.sort(samples)
+    value = float(np.quantile(ordered, q))
+    worth = n if effective is None else max(1, min(n, math.floor(effective)))
+    found = ranks(worth, q, level)
+    if found is None:
+        return Interval(value, None, None)
+    low = math.floor((found[0] - 1) / worth * n)
+    high = math.ceil(found[1] / worth * n) - 1
+    return Interval(value, float(ordered[low]), float(ordered[high]))
+
+
+def effective_size(blocks: Sequence[np.ndarray], q: float) -> float:
+    """How many independent samples those in `blocks` are worth when their `q` quantile is estimated.
+
+    What a shared machine does lasts longer than a call, so that calls of one block resemble each other. The share of
+    samples below the quantile has a variance, estimated from how it differs between blocks; n independent samples
+    would have q (1 - q) / n (Woodruff 1952; Kish 1965, design effect). Never more than the samples there are.
+    """
+    samples = np.concatenate(blocks)
+    n, count = len(samples), len(blocks)
+    if count < 2:
+        return float(n)
+    edge = np.quantile(samples, q)
+    residuals = np.array([float((block <= edge).sum() - len(block) * q) for block in blocks])
+    variance = count / (count - 1) * float((residuals**2).sum()) / n**2
+    return min(float(n), q * (1 - q) / max(variance, MIN_SHARE))
+
+
+def median_interval(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Confidence interval of the median, as in `quantile`; with too few samples for `level` it is the whole range."""
+    found = quantile(samples, 0.5, level)
+    if found is None or found.low is None or found.high is None:
+        return float(samples.min()), float(samples.max())
+    return found.low, found.high
 
 
 def paired_ratio(base: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
@@ -30,3 +100,28 @@ def paired_ratio(base: np.ndarray, other: np.ndarray) -> tuple[float, float, flo
     ratios = base / other
     low, high = median_interval(ratios)
     return float(np.median(ratios)), low, high
+
+
+def unpaired_ratio(base: np.ndarray, other: np.ndarray, level: float = LEVEL) -> Interval:
+    """How many times as long `other` takes as `base` when they were measured apart: the Hodges-Lehmann estimate.
+
+    The median of all ratios of one of `other` to one of `base`, and the interval that the Wilcoxon rank-sum test does
+    not reject (Hollander, Wolfe and Chicken 2014, section 4.3, on logarithms; normal approximation of the rank). No
+    ends with fewer than 6 values on either side.
+    """
+    ratios = np.sort((other[:, None] / base[None, :]).ravel())
+    m, n = len(base), len(other)
+    value = float(np.median(ratios))
+    if min(m, n) < 6:
+        return Interval(value, None, None)
+    spread = math.sqrt(m * n * (m + n + 1) / 12)
+    rank = max(1, math.floor(m * n / 2 - NormalDist().inv_cdf((1 + level) / 2) * spread))
+    return Interval(value, float(ratios[rank - 1]), float(ratios[m * n - rank]))
+
+
+def _binomial_cdf(n: int, q: float) -> np.ndarray:
+    """P(binomial(n, q) <= k) for k = 0..n, float64 [n + 1]; in logarithms, since the coefficients overflow."""
+    k = np.arange(n + 1)
+    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
+    log_terms = factorials[n] - factorials - factorials[::-1] + k * math.log(q) + (n - k) * math.log1p(-q)
+    return np.cumsum(np.exp(log_terms))
