@@ -9,6 +9,7 @@ from typing import Any
 
 from edgefer.bench.inputs import Pool
 from edgefer.errors import UsageError
+from edgefer.parity.bounds import BOUNDS
 from edgefer.preprocess import Preprocess
 
 BOUNDARIES = {
@@ -32,7 +33,7 @@ class Candidate:
         boundary, pool: its own instead of the plan's and the run's, for runs that compare these.
         bytes: size of what has to be shipped (model file or package); None when it is no file.
         network: which weights it computes with. Candidates of one network must answer alike; None: nobody's business.
-        bound: largest difference in a probability that its precision explains.
+        bound: largest difference in a probability that its precision explains; None: not bounded, as with int8.
         accuracy: share of right labels on a test set, where somebody measured it; for the pictures only.
         details: whatever else should be in the report: precision, target, hashes.
     """
@@ -47,7 +48,7 @@ class Candidate:
     pool: Pool | None = None
     bytes: int | None = None
     network: str | None = None
-    bound: float = 1e-5
+    bound: float | None = BOUNDS["fp32"]
     accuracy: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 

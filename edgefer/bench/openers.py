@@ -35,10 +35,13 @@ class _Host:
 
 
 class _EndToEnd(_Host):
-    """Encoded images -> labels."""
+    """Encoded images -> predictions with labels."""
 
     def __call__(self, images: Any) -> Any:
-        return [prediction.label for prediction in self.recognizer(images)]
+        return self.recognizer(images)
+
+    def collect(self, predictions: Any) -> Any:
+        return np.stack([prediction.probabilities for prediction in predictions])
 
 
 class _Compute(_Host):

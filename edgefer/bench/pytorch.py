@@ -122,11 +122,15 @@ class _Host:
 
 
 class _EndToEnd(_Host):
-    """Encoded images -> labels."""
+    """Encoded images -> labels; `collect` gives the probabilities behind them."""
 
     def __call__(self, images: Any) -> Any:
         faces = np.stack([self.preprocess(decode(data)) for data in images])
-        return [EMOTIONS[best] for best in super().__call__(faces).argmax(axis=1)]
+        probabilities = super().__call__(faces)
+        return [EMOTIONS[best] for best in probabilities.argmax(axis=1)], probabilities
+
+    def collect(self, answer: Any) -> Any:
+        return answer[1]
 
 
 class _Compute(_Host):

@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from edgefer.bench.agreement import agreement
 from edgefer.bench.candidates import Candidate, check_boundary
 from edgefer.bench.inputs import Pool
 from edgefer.bench.process import Worker
 from edgefer.bench.steady import is_warm
-from edgefer.errors import EdgeferError, UsageError
+from edgefer.errors import EdgeferError, ParityError, UsageError
 from edgefer.preprocess import Preprocess
 
 Progress = Callable[[str, int, int], None]  # what is going on, steps done, steps in all
@@ -117,7 +118,7 @@ class Measured:
         load_ns: importing its packages and opening it, in a process that had only Python and numpy.
         first_ns: the first call. bind_ns: putting the first input in place, where the boundary asks for it.
         clock: whose clock the durations are by: "host", or "device".
-        outputs: its answers to the pool: float [N, classes], or N labels at the boundary end_to_end.
+        outputs: its answers to the pool, in order: float [N, classes], or N labels if it has no probabilities.
         peak_bytes, python_bytes: peak resident memory, and what of it Python with numpy alone had; None: not told.
         device_bytes: peak on the device, where the candidate knows.
         about: versions, provider, precision, as it reports them.
@@ -161,6 +162,7 @@ class Run:
 class _Turn:
     """A candidate while it is being measured."""
 
+    candidate: Candidate
     worker: Worker
     opened: dict[str, Any]
     first: dict[str, Any]
@@ -184,10 +186,11 @@ def measure(
         plan: how to measure.
         pool: the images to rotate through.
         progress: called with (what, done, total).
-        keep_going: list a candidate that cannot be opened under `failed` instead of raising.
+        keep_going: list a candidate that cannot be opened or answers wrongly under `failed` instead of raising.
 
     Raises:
         UsageError: no candidates, or two of one name.
+        ParityError: a candidate answers differently from the first though it holds the same network.
         EdgeferError: a candidate could not be opened, or failed while it was measured.
     """
     names = [candidate.name for candidate in candidates]
@@ -201,7 +204,9 @@ def measure(
         for number, candidate in enumerate(candidates):
             tell("opening", number, len(candidates))
             try:
-                turns.append(_open(candidate, plan, staged, stack))
+                turn = _open(candidate, plan, staged, stack)
+                _check(turns[0] if turns else turn, turn)
+                turns.append(turn)
             except EdgeferError as error:
                 if not keep_going:
                     raise
@@ -285,9 +290,22 @@ def _open(candidate: Candidate, plan: Plan, staged: _Staged, stack: ExitStack) -
         )
         first = worker.ask("first")
         answers = worker.ask("outputs")["outputs"]
-        turn = _Turn(worker, opened, first, answers if ends else np.asarray(answers, np.float64))
+        labels = all(isinstance(answer, str) for answer in answers)
+        turn = _Turn(candidate, worker, opened, first, answers if labels else np.asarray(answers, np.float64))
         stack.push(mine.pop_all())
     return turn
+
+
+def _check(first: _Turn, turn: _Turn) -> None:
+    """How fast something wrong is does not matter."""
+    found = agreement(first, turn)
+    if found is not None and found.broken:
+        delta = f", max |dp| {found.max_delta:.1e}" if found.max_delta is not None else ""
+        raise ParityError(
+            f"{turn.candidate.name} answers differently from {first.candidate.name}, though it holds the same network: "
+            f"the label is the same on {found.same_label} of {found.images} images{delta}.",
+            "edgefer verify shows where; nothing was measured.",
+        )
 
 
 def _warm_up(worker: Worker, plan: Plan) -> Warmup:
@@ -358,7 +376,7 @@ def _finish(turn: _Turn) -> Measured:
     memory = turn.worker.ask("memory")
     assert turn.warmup is not None
     return Measured(
-        candidate=turn.worker.candidate,
+        candidate=turn.candidate,
         load_ns=turn.opened["load_ns"],
         first_ns=turn.first["first_ns"],
         bind_ns=turn.first["bind_ns"],

@@ -15,7 +15,8 @@ and only that call is timed. It may have these methods, which are never timed:
 
     prepare(inputs) -> bound     called once for each distinct input before anything is timed; the call then gets what
                                  it returned (buffers in place: the compute boundary)
-    collect(outputs) -> outputs  turns what the call returned into a numpy array or labels
+    collect(outputs) -> answers  turns what the call returned into probabilities, a numpy array [batch, classes], or
+                                 into labels where there are none
     device_ns() -> int           duration of the last call by the device's own clock, used in place of this one's; None
                                  from the first call on: this clock is the right one
     device_memory() -> int       peak bytes on the device

@@ -12,7 +12,7 @@ import cv2
 import typer
 
 from edgefer import __version__
-from edgefer.cli import common, data, doctor, evaluate, export, info, predict, train, verify
+from edgefer.cli import bench, common, data, doctor, evaluate, export, info, predict, train, verify
 from edgefer.errors import EdgeferError
 
 # typer before 0.20 raises click's errors, later versions their own copy of them; the base of BadParameter is either's.
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (train, evaluate, export, verify, predict, info, doctor):
+for module in (train, evaluate, export, verify, bench, predict, info, doctor):
     app.command(module.NAME)(module.command)
 app.add_typer(data.app, name=data.NAME)
 

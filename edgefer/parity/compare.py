@@ -19,12 +19,10 @@ from edgefer.emotions import EMOTIONS, permutation
 from edgefer.errors import ImageError
 from edgefer.images import SUFFIXES, decode, read_bytes
 from edgefer.model.checkpoint import Checkpoint
+from edgefer.parity.bounds import BOUNDS
 from edgefer.preprocess import Preprocess
 from edgefer.runtime.recognizer import Recognizer
 
-# Largest difference in any probability. fp32: summation order alone moves the softmax by less than 1e-6, a wrong
-# weight by far more. fp16 has 11 bits; 5e-3 is what rounding every weight and activation to it can add up to here.
-BOUNDS = {"fp32": 1e-5, "fp16": 5e-3}
 REFERENCE_BATCH = 32
 
 Progress = Callable[[int, int], None]  # images done, images in all
