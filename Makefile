@@ -12,10 +12,11 @@ READY := .venv/.ready
 setup: $(READY)
 
 # torch goes first: nothing that depends on it may choose another build.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt tools/fetch_bindings.py
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e ".[cpu,export,train,dev]"
+	$(BIN)/python tools/fetch_bindings.py
 	touch $(READY)
 
 quickstart: setup
