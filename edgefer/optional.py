@@ -12,7 +12,7 @@ _DISTRIBUTIONS = {
     "cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
     "PIL": ("pillow",),
-    "cuda": ("cuda-python",),
+    "cuda": ("cuda-bindings", "cuda-python"),
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
     "tensorrt_rtx": ("tensorrt-rtx", "tensorrt_rtx"),
 }

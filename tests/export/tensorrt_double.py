@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,6 +79,7 @@ def module(folder: Path, answers: Mapping[str, Any] | None = None) -> tuple[Modu
     double = ModuleType("tensorrt")
     double.__getattr__ = lambda name: _attribute(world, name)  # type: ignore[method-assign]
     double.__version__ = real.__version__
+    double.__spec__ = ModuleSpec("tensorrt", None)  # what asks whether it is installed finds it
     return double, world
 
 

@@ -59,6 +59,8 @@ class Row:
 
 ENGINES: dict[str, Row] = {
     "onnx": Row("edgefer.runtime.engines.onnxruntime", ("onnxruntime",), "cpu"),
+    "tensorrt": Row("edgefer.runtime.engines.tensorrt", ("tensorrt", "cuda"), "tensorrt"),
+    "tensorrt-rtx": Row("edgefer.runtime.engines.tensorrt_rtx", ("tensorrt_rtx", "cuda"), "tensorrt-rtx"),
 }
 
 
