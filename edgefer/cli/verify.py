@@ -31,7 +31,7 @@ def command(
     """Prove that an artifact predicts as its checkpoint does. Exit code 5 if it does not."""
     require(("torch", "safetensors"), "export", "verifying")
     import edgefer
-    from edgefer.export.run import complete_proof, describe
+    from edgefer.export.run import complete_proof, describe, why
     from edgefer.model import checkpoint as checkpoints
     from edgefer.parity.compare import compare, report
 
@@ -70,7 +70,7 @@ def command(
             differing_table(output, comparison.rows())
         same = source.sha256 == manifest.checkpoint_sha256
         raise ProofFailedError(
-            f"{artifact} predicts differently from {checkpoint.name}: {describe(comparison)}.",
+            f"{artifact} predicts differently from {checkpoint.name}: {why(comparison)}.",
             "export it again." if same else "it was made from another checkpoint file; pass that one.",
             figures,
         )

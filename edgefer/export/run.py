@@ -178,12 +178,19 @@ def _prove(
     comparison = compare(checkpoint, recognizer, probe, progress)
     text = describe(comparison)
     if not comparison.passed:
+        hint = "pass --no-specialize to see whether a rewrite is the cause, and report it with the checkpoint."
+        if comparison.agreement is not None:
+            hint = "calibrate and prove on faces like yours (--calibration DIR --images DIR), or take --precision fp16."
         raise NotProvenError(
-            comparison,
-            f"the artifact predicts differently: {text}; nothing was written.",
-            "pass --no-specialize to see whether a rewrite is the cause, and report it with the checkpoint.",
+            comparison, f"the artifact predicts differently: {why(comparison)}; nothing was written.", hint
         )
     return {**report(comparison, probe, recognizer.engine.name), "text": text}
+
+
+def why(comparison: Comparison) -> str:
+    """`describe`, and the reasons of a failure where the line does not show them."""
+    reasons = "" if comparison.agreement is None else f" ({'; '.join(comparison.failures)})"
+    return describe(comparison) + reasons
 
 
 def describe(comparison: Comparison) -> str:
@@ -194,8 +201,16 @@ def describe(comparison: Comparison) -> str:
     ties = figures["near_ties"]
     flipped = f", {figures['near_ties_flipped']} of them flipped" if figures["near_ties_flipped"] else ""
     ties_text = f", {ties} near tie{'s' if ties != 1 else ''}{flipped}" if ties else ""
-    delta = f"max |dp| {figures['max_delta']:.1e} (bound {figures['bound']:.0e})"
-    return f"{count} faces: top-1 equal on {same}, {delta}{ties_text}"
+    bound = f" (bound {figures['bound']:.0e})"
+    if comparison.agreement is not None:
+        bound = f", {figures['agreement']:.2%} equal without near ties (at least {comparison.agreement:.0%})"
+    accuracy = "accuracy {:.2%} -> {:.2%}".format(*comparison.accuracies) if comparison.accuracies else ""
+    parts = [
+        f"{count} faces: top-1 equal on {same}",
+        f"max |dp| {figures['max_delta']:.1e}{bound}{ties_text}",
+        accuracy,
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _count_parameters(request: Request) -> tuple[int, int]:

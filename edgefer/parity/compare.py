@@ -19,7 +19,7 @@ from edgefer.emotions import EMOTIONS, permutation
 from edgefer.errors import ImageError
 from edgefer.images import SUFFIXES, decode, read_bytes
 from edgefer.model.checkpoint import Checkpoint
-from edgefer.parity.bounds import BOUNDS
+from edgefer.parity.bounds import ACCURACY_DROP, AGREEMENT, BOUNDS
 from edgefer.preprocess import Preprocess
 from edgefer.runtime.recognizer import Recognizer
 
@@ -36,6 +36,14 @@ class Probe:
     source: str
 
     @property
+    def labels(self) -> np.ndarray | None:
+        """True classes int [N], when every image lies in a folder named for one of the emotions; else None."""
+        folders = [Path(name).parent.name for name, _ in self.images]
+        if not folders or not set(folders) <= set(EMOTIONS):
+            return None
+        return np.array([EMOTIONS.index(folder) for folder in folders])
+
+    @property
     def sha256(self) -> str:
         """Hash of all bytes, in order."""
         digest = hashlib.sha256()
@@ -46,12 +54,20 @@ class Probe:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Probabilities of reference and candidate, float [N, 7] in canonical order, and what follows from them."""
+    """Probabilities of reference and candidate, float [N, 7] in canonical order, and what follows from them.
+
+    Attributes:
+        bound: largest difference allowed in any probability, and the margin below which an image is a near tie.
+        agreement: None, or the least share of equal labels; differences are then reported and not limited.
+        labels: true classes int [N] where they are known, for the accuracy of both.
+    """
 
     names: Sequence[str]
     reference: np.ndarray
     candidate: np.ndarray
     bound: float
+    agreement: float | None = None
+    labels: np.ndarray | None = None
 
     @property
     def deltas(self) -> np.ndarray:
@@ -72,14 +88,50 @@ class Comparison:
 
     @property
     def differing(self) -> np.ndarray:
-        """Indices of the images that fail: over the bound, or another label where there is no near tie."""
+        """Indices of the images that differ: another label where there is no near tie, or over the bound.
+
+        Where only labels are asked for, over the bound means not finite.
+        """
         wrong_label = ~self.same_label & ~self.near_ties
-        return np.flatnonzero((self.deltas > self.bound) | wrong_label)
+        limit = self.bound if self.agreement is None else np.finfo(np.float64).max
+        return np.flatnonzero((self.deltas > limit) | wrong_label)
+
+    @property
+    def agreeing(self) -> float:
+        """Share of equal labels among the images that are no near ties; 0 if all are."""
+        decided = ~self.near_ties
+        return float(self.same_label[decided].mean()) if decided.any() else 0.0
+
+    @property
+    def accuracies(self) -> tuple[float, float] | None:
+        """Accuracy of reference and candidate, where the true labels are known."""
+        if self.labels is None:
+            return None
+        right = [float((p.argmax(1) == self.labels).mean()) for p in (self.reference, self.candidate)]
+        return right[0], right[1]
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the verdict is "failed", in words; empty when it passed."""
+        if not len(self.names):
+            return ["nothing was compared"]
+        if self.agreement is None:
+            return [f"{len(self.differing)} of {len(self.names)} images differ"] if len(self.differing) else []
+        found = []
+        if not np.isfinite(self.deltas).all():
+            found.append("a probability is not finite")
+        if self.near_ties.mean() > 0.5:
+            found.append(f"{self.near_ties.sum()} of {len(self.names)} images are near ties, which decide nothing")
+        if self.agreeing < self.agreement:
+            found.append(f"labels agree on {self.agreeing:.2%} of the rest, under {self.agreement:.0%}")
+        if self.accuracies and self.accuracies[0] - self.accuracies[1] > ACCURACY_DROP:
+            found.append(f"accuracy falls from {self.accuracies[0]:.2%} to {self.accuracies[1]:.2%}")
+        return found
 
     @property
     def passed(self) -> bool:
-        """Whether no image differs, and there was at least one."""
-        return len(self.names) > 0 and not len(self.differing)
+        """Whether there is no failure, and there was at least one image."""
+        return not self.failures
 
     def rows(self) -> list[dict[str, Any]]:
         """The images that differ, worst first: name, both labels with their probabilities, largest difference."""
@@ -109,6 +161,10 @@ class Comparison:
             "near_ties": int(self.near_ties.sum()),
             "near_ties_flipped": int((self.near_ties & ~self.same_label).sum()),
             "differing": len(self.differing),
+            "agreement": self.agreeing,
+            "agreement_required": self.agreement,
+            **({"accuracy": self.accuracies} if self.accuracies else {}),
+            "failures": self.failures,
         }
 
 
@@ -171,7 +227,8 @@ def compare(
     reference = reference_probabilities(checkpoint, probe, preprocess, progress)
     candidate = candidate_probabilities(recognizer, probe)
     names = [name for name, _ in probe.images]
-    return Comparison(names, reference, candidate, BOUNDS[manifest.precision])
+    precision = manifest.precision
+    return Comparison(names, reference, candidate, BOUNDS[precision], AGREEMENT.get(precision), probe.labels)
 
 
 def reference_preprocess(checkpoint: Checkpoint, size: int) -> Preprocess:

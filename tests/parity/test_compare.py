@@ -68,6 +68,73 @@ def test_nothing_compared_is_not_a_pass() -> None:
     assert not Comparison([], np.empty((0, 7)), np.empty((0, 7)), 1e-5).passed
 
 
+def labels_only(
+    flipped: int, ties: int = 0, count: int = 200, labels: np.ndarray | None = None, bad: float | None = None
+) -> Comparison:
+    """`count` images of which the last `flipped` change their label and the first `ties` are near ties."""
+    reference = np.tile([0.7, 0.2, 0.1, 0, 0, 0, 0], (count, 1))
+    reference[:ties] = [0.46, 0.44, 0.1, 0, 0, 0, 0]
+    candidate = reference + np.array([-0.1, 0.1, 0, 0, 0, 0, 0])
+    if flipped:
+        candidate[-flipped:] = [0.2, 0.7, 0.1, 0, 0, 0, 0]
+    if bad is not None:
+        candidate[5, 6] = bad
+    names = [f"{i}.png" for i in range(count)]
+    return Comparison(names, reference, candidate, 0.05, agreement=0.99, labels=labels)
+
+
+def test_where_labels_are_asked_for_differences_are_reported_and_not_limited() -> None:
+    comparison = labels_only(flipped=2)
+    assert comparison.passed
+    figures = comparison.summary()
+    assert figures["max_delta"] == pytest.approx(0.5)
+    assert figures["agreement"] == 0.99
+    assert figures["agreement_required"] == 0.99
+    assert [row["image"] for row in comparison.rows()] == ["198.png", "199.png"]
+    assert len(labels_only(flipped=0).rows()) == 0
+
+
+def test_too_few_equal_labels_fail() -> None:
+    comparison = labels_only(flipped=3)
+    assert not comparison.passed
+    assert comparison.failures == ["labels agree on 98.50% of the rest, under 99%"]
+    assert len(comparison.rows()) == 3
+
+
+def test_near_ties_count_apart_but_must_not_be_most_of_the_images() -> None:
+    ties = labels_only(flipped=0, ties=100)
+    assert ties.passed
+    assert ties.summary()["near_ties_flipped"] == 100
+    assert ties.agreeing == 1
+    assert "101 of 200 images are near ties" in labels_only(flipped=0, ties=101).failures[0]
+    assert not labels_only(flipped=0, ties=200).passed
+    # With near ties apart, one flip weighs more: 2 of 200 pass, 2 of 100 do not.
+    assert not labels_only(flipped=2, ties=100).passed
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_labels_alone_do_not_excuse_what_is_not_finite(bad: float) -> None:
+    assert labels_only(flipped=0, bad=bad).failures == ["a probability is not finite"]
+
+
+def test_accuracy_is_reported_and_must_not_fall_where_labels_are_known() -> None:
+    truth = np.zeros(400, int)
+    truth[:100] = 1  # the reference is right on 300
+    kept = labels_only(flipped=3, count=400, labels=truth)
+    assert kept.passed
+    assert kept.summary()["accuracy"] == (0.75, 0.7425)
+    fallen = Comparison(kept.names, kept.reference, kept.candidate, 0.05, 0.98, truth)
+    fallen.candidate[-5:] = [0.2, 0.7, 0.1, 0, 0, 0, 0]
+    assert fallen.failures == ["accuracy falls from 75.00% to 73.75%"]
+
+
+def test_true_labels_come_from_the_folders_names() -> None:
+    names = ["happiness/1.png", "deep/anger/2.png"]
+    assert Probe([(n, b"") for n in names], "x").labels.tolist() == [3, 0]  # type: ignore[union-attr]
+    assert Probe([(n, b"") for n in [*names, "3.png"]], "x").labels is None
+    assert Probe([], "x").labels is None
+
+
 def test_reference_is_plain_pytorch_from_bytes(tiny: Checkpoint, probe: Probe) -> None:
     """Against a second writing with Pillow and torch alone."""
     expected = []
