@@ -100,8 +100,8 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
         starved = [c["cpus_used"] for c in run["candidates"] if c["cpus_used"] < STARVED]
         if starved:
             said.append(
-                f"{where}: {len(starved)} of {len(run['candidates'])} candidates had a CPU for only {min(starved):.0%} to "
-                f"{max(starved):.0%} of their time: other work had the rest, or they wait for a device"
+                f"{where}: {len(starved)} of {len(run['candidates'])} candidates had a CPU for {min(starved):.0%} to "
+                f"{max(starved):.0%} of their time only: other work had the rest, or they wait for a device"
             )
     return said
 

@@ -208,7 +208,7 @@ def _typed(context: typer.Context) -> str:
         if parameter.name in ("json", "debug") or not _is_given(value):
             continue
         if parameter.name == "artifacts":
-            words += map(str, value)
+            words += [str(path) for path in value or []]
         elif value is True:
             words.append(parameter.opts[0])
         elif isinstance(value, tuple):
