@@ -43,7 +43,7 @@ class DataSet:
 
     def pool(self) -> Pool:
         """Drawn faces of its size, encoded as it is: what a decoder has to do, without anybody's photographs."""
-        return drawn_at(self.size, self.format, self.gray)
+        return drawn_at(self.size, self.format, self.gray, seed=DATASETS.index(self))
 
     @property
     def images(self) -> str:

@@ -31,7 +31,9 @@ def title(run: Mapping[str, Any]) -> str:
     plan = run["plan"]
     threads = f"{plan['threads']} thread{'s' if plan['threads'] != 1 else ''}"
     rate = f", {plan['rate']:g} calls a second at random" if plan["rate"] else ""
-    return f"{plan['boundary']}, batch {plan['batch']}, {threads}{rate}"
+    boundaries = {found["boundary"] for found in run["candidates"]} or {plan["boundary"]}
+    where = boundaries.pop() if len(boundaries) == 1 else "several boundaries"
+    return f"{where}, batch {plan['batch']}, {threads}{rate}"
 
 
 def timing(run: Mapping[str, Any]) -> Table:
@@ -95,12 +97,14 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
         for c in run["candidates"]:
             for text in c["remarks"]:
                 names.setdefault(text, []).append(c["name"])
-        said += [f"{where}: {' and '.join(who)} {text}" for text, who in names.items()]
+        count = len(run["candidates"])
+        for text, who in names.items():
+            said.append(f"{where}: {f'all {count} candidates' if len(who) == count > 2 else ' and '.join(who)} {text}")
         said += [f"{where}: {name} was not measured: {why}" for name, why in run["failed"].items()]
         starved = [c["cpus_used"] for c in run["candidates"] if c["cpus_used"] < STARVED]
         if starved:
             said.append(
-                f"{where}: {len(starved)} of {len(run['candidates'])} candidates had a CPU for {min(starved):.0%} to "
+                f"{where}: {len(starved)} of {count} candidates had a CPU for {min(starved):.0%} to "
                 f"{max(starved):.0%} of their time only: other work had the rest, or they wait for a device"
             )
     return said
