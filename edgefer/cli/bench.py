@@ -96,7 +96,6 @@ def command(
         pool = inputs.from_folder(images) if images else inputs.drawn()
         candidates = ours.checkpoint(checkpoint, device or "cpu") if checkpoint else []
         candidates += ours.artifacts(artifacts or [None], provider)
-    output.line("images", pool.source)
     with output.bar("measure") as bar:
         runs, results = bench(candidates, plans, pool, typed, _measuring(bar))
     _print(output, results)
@@ -147,6 +146,7 @@ def _measuring(bar: Any) -> Any:
 
 def _print(output: Output, results: dict[str, Any]) -> None:
     output.line("machine", environment.describe(results["environment"]))
+    output.line("images", results["runs"][0]["images"]["source"])
     for run in results["runs"]:
         for table in (report.timing(run), report.costs(run)):
             output.text()
