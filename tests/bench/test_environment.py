@@ -81,6 +81,7 @@ def test_limits_of_both_kinds_of_cgroup(machine: Path) -> None:
     put(machine / "sys/fs/cgroup/pod/memory.max", "2147483648\n")
     put(machine / "sys/fs/cgroup/pod/one/memory.max", "max\n")
     assert environment.cgroup_limits() == {"cpus": 1.5, "memory_bytes": 2147483648}
+    assert environment.default_threads() == 1
     put(machine / "proc/self/cgroup", "4:memory:/a\n1:cpu,cpuacct:/a\n0::/\n")
     put(machine / "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "50000\n")
     put(machine / "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n")
