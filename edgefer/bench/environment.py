@@ -110,9 +110,10 @@ def physical_cores() -> int | None:
 
 
 def default_threads() -> int:
-    """As many threads as physical cores that this process may use."""
+    """As many threads as physical cores that this process may use, within a container's limit."""
     usable = usable_cpus() or 1
-    return max(1, min(usable, physical_cores() or usable))
+    limit = cgroup_limits()["cpus"] or usable
+    return max(1, min(usable, physical_cores() or usable, int(limit)))
 
 
 def current_mhz() -> float | None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from edgefer.errors import UnavailableError
-from edgefer.runtime.engines import Bound
+from edgefer.runtime.engines import Bindable, Bound
 from edgefer.runtime.recognizer import Recognizer, load
 
 
@@ -49,16 +49,15 @@ class _Compute(_Host):
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__(recognizer)
-        self.bind = getattr(recognizer.engine, "bound", None)
-        if self.bind is None:
+        if not isinstance(recognizer.engine, Bindable):
             raise UnavailableError(
                 f"{recognizer.engine.name} cannot be timed without its copies.", "measure --boundary host instead."
             )
+        self.engine: Bindable = recognizer.engine
         self.last_ns: int | None = None
 
     def prepare(self, faces: np.ndarray) -> Any:
-        assert self.bind is not None
-        return self.bind(faces)
+        return self.engine.bound(faces)
 
     def __call__(self, bound: Bound) -> Any:
         self.last_ns = bound()

@@ -30,7 +30,8 @@ p { max-width: 46rem; margin: .5rem 0; }
 .note, figcaption { color: var(--note); }
 code { font: .9em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; background: var(--tint);
   padding: .1em .35em; border-radius: 4px; overflow-wrap: anywhere; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 1rem; margin: 1.75rem 0 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 1rem; margin: .5rem 0 0; }
+.label { font-weight: 600; margin: 1.75rem 0 0; }
 .card { background: var(--tint); border: 1px solid var(--faint); border-radius: 10px; padding: .9rem 1.1rem; }
 .card .name { color: var(--note); font-size: .85rem; line-height: 1.35; overflow-wrap: anywhere; }
 .card .value { font-size: 1.7rem; font-weight: 600; font-variant-numeric: tabular-nums; line-height: 1.35; }
@@ -68,10 +69,10 @@ def html(results: Mapping[str, Any], pictures: Sequence[Picture]) -> str:
         boundary = BOUNDARIES[run["plan"]["boundary"]]
         images = f"{run['images']['source']}."
         parts.append(f'<p class="note">{escape(boundary.capitalize())}. {escape(images)}</p>')
-        parts += [_table(timing(run)), _table(costs(run))]
+        parts += [table_element((["", *columns[1:]], rows)) for columns, rows in (timing(run), costs(run))]
     for picture in pictures:
-        parts.append(f"<h2>{escape(picture.title)}</h2>{_picture(picture)}")
-    parts += ["<h2>How it was measured</h2>", f"<p>{escape(METHOD)}</p>", "<h2>Machine</h2>", _machine(results)]
+        parts.append(f"<h2>{escape(picture.title)}</h2>{picture_element(picture)}")
+    parts += ["<h2>How it was measured</h2>", f"<p>{escape(METHOD)}</p>", "<h2>Machine</h2>", machine(results)]
     parts.append(f"<footer>{escape(results['tool'])}, results schema {results['schema']}</footer>")
     return page(headline(results), "\n".join(parts))
 
@@ -107,17 +108,19 @@ def _cards(results: Mapping[str, Any]) -> str:
             f'<div class="card"><div class="name">{escape(found["name"])}</div>'
             f'<div class="value">{figure(p50["value"])} <small>ms</small></div><div class="less">{less}</div></div>'
         )
-    return f'<div class="cards">{"".join(cards)}</div><p class="note">{escape(title(run))}</p>'
+    return f'<p class="label">{escape(title(run))}</p><div class="cards">{"".join(cards)}</div>'
 
 
-def _table(table: Table) -> str:
+def table_element(table: Table) -> str:
+    """A table that scrolls sideways where the page is narrow."""
     columns, rows = table
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _picture(picture: Picture) -> str:
+def picture_element(picture: Picture) -> str:
+    """The picture for either kind of page, inside the document, with its caption."""
     light, dark = (_embedded(path) for path in (picture.light, picture.dark))
     return (
         f'<figure><picture><source srcset="{dark}" media="(prefers-color-scheme: dark)">'
@@ -130,7 +133,8 @@ def _embedded(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def _machine(results: Mapping[str, Any]) -> str:
+def machine(results: Mapping[str, Any]) -> str:
+    """What is known of the machine, as a list of terms."""
     environment, before, after = (results[key] for key in ("environment", "before", "after"))
     cpu, limits = environment["cpu"], environment["cgroup"]
     facts = {

@@ -183,9 +183,8 @@ def tradeoff(subject: Subject, look: Look) -> Figure:
             marker = look.marker[c["name"]]
             place.plot(p50["value"], share, marker, color=look.color[c["name"]], ms=9, alpha=0.85, mew=0)
         _time_axis(place.xaxis, run.measured, medians=True)
-        margin = max(1.0, 0.2 * (max(shares, default=100) - min(shares, default=100)))
-        place.set_ylim(min(shares, default=100) - margin, min(101.0, max(shares, default=100) + margin))
-        place.set_xlabel(f"median {_latency(found)}, ms (logarithmic)")
+        _share_axis(place, shares)
+        place.set_xlabel(f"median of {_latency(found)}, ms (logarithmic)")
         place.set_ylabel("accuracy, %" if _has_accuracy(subject) else "same label as the first, %")
         place.set_title(title(found))
     legend(figure, look, subject.names, markers=True)
@@ -225,6 +224,19 @@ def _placed(axes: Any, subject: Subject) -> list[tuple[Axes, Run, Mapping[str, A
     for spare in places[len(subject.runs) :]:
         spare.remove()
     return list(zip(places, subject.runs, subject.results["runs"], strict=False))
+
+
+def _share_axis(place: Axes, shares: Sequence[float]) -> None:
+    """At least ten points high, so that a difference of a tenth does not look like one; no ticks beyond 100 %."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    low, high = min(shares, default=100.0), max(shares, default=100.0)
+    missing = max(0.0, 10 - (high - low))
+    top = min(101.0, high + missing / 2 + 1)
+    place.set_ylim(min(low - 1, top - 11), top)
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(*place.get_ylim())
+    place.set_yticks([tick for tick in ticks if place.get_ylim()[0] <= tick <= 100])
+    place.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _time_axis(axis: Any, measured: Sequence[Measured], medians: bool = False) -> None:

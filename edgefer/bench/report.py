@@ -13,6 +13,7 @@ from edgefer.bench.results import NO_DIFFERENCE
 from edgefer.bench.runner import Block, Run
 from edgefer.files import replace_file
 
+STARVED = 0.9  # of one CPU, at work
 Table = tuple[list[str], list[list[str]]]
 
 METHOD = (
@@ -30,7 +31,9 @@ def title(run: Mapping[str, Any]) -> str:
     plan = run["plan"]
     threads = f"{plan['threads']} thread{'s' if plan['threads'] != 1 else ''}"
     rate = f", {plan['rate']:g} calls a second at random" if plan["rate"] else ""
-    return f"{plan['boundary']}, batch {plan['batch']}, {threads}{rate}"
+    boundaries = {found["boundary"] for found in run["candidates"]} or {plan["boundary"]}
+    where = boundaries.pop() if len(boundaries) == 1 else "several boundaries"
+    return f"{where}, batch {plan['batch']}, {threads}{rate}"
 
 
 def timing(run: Mapping[str, Any]) -> Table:
@@ -89,8 +92,21 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
     """Everything that a reader must know before believing the figures."""
     said = list(results["remarks"])
     for run in results["runs"]:
-        said += [f"{c['name']} ({title(run)}) {text}" for c in run["candidates"] for text in c["remarks"]]
-        said += [f"{name} ({title(run)}) was not measured: {why}" for name, why in run["failed"].items()]
+        where = title(run)
+        names: dict[str, list[str]] = {}
+        for c in run["candidates"]:
+            for text in c["remarks"]:
+                names.setdefault(text, []).append(c["name"])
+        count = len(run["candidates"])
+        for text, who in names.items():
+            said.append(f"{where}: {f'all {count} candidates' if len(who) == count > 2 else ' and '.join(who)} {text}")
+        said += [f"{where}: {name} was not measured: {why}" for name, why in run["failed"].items()]
+        starved = [c["cpus_used"] for c in run["candidates"] if c["cpus_used"] < STARVED]
+        if starved:
+            said.append(
+                f"{where}: {len(starved)} of {count} candidates had a CPU for {min(starved):.0%} to "
+                f"{max(starved):.0%} of their time only: other work had the rest, or they wait for a device"
+            )
     return said
 
 
@@ -100,7 +116,7 @@ def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
     for run in results["runs"]:
         lines += [f"## {title(run)}", "", f"{BOUNDARIES[run['plan']['boundary']].capitalize()}.", ""]
         for columns, rows in (timing(run), costs(run)):
-            lines += [*_pipes([columns[0] if columns[0] != title(run) else "", *columns[1:]], rows), ""]
+            lines += [*pipes(["", *columns[1:]], rows), ""]
     lines += [f"![{Path(name).stem}]({name})\n" for name in pictures]
     said = remarks(results)
     if said:
@@ -175,11 +191,6 @@ def megabytes(count: int | None) -> str:
     return "-" if count is None else figure(count / 1e6)
 
 
-def interval(found: Mapping[str, Any] | None) -> str:
-    """ "12.3 to 12.9", or "-"."""
-    return _ends(found)
-
-
 def _value(found: Mapping[str, Any] | None) -> str:
     return figure(found["value"]) if found else "-"
 
@@ -195,7 +206,8 @@ def _ratio(found: Mapping[str, Any] | None) -> tuple[str, str]:
     return f"{found['value']:.2f}", f"{found['low']:.2f} to {found['high']:.2f}{note}"
 
 
-def _pipes(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def pipes(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table; all but the first column line up right."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in (columns, *rows)]
     lines = [f"| {' | '.join(row)} |" for row in cells]
     return [lines[0], "| --- |" + " ---: |" * (len(columns) - 1), *lines[1:]]

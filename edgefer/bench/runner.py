@@ -30,6 +30,7 @@ Progress = Callable[[str, int, int], None]  # what is going on, steps done, step
 WINDOW = 0.05  # seconds of a warm-up window
 MIN_ROUNDS = 10
 LEAD = 0.1  # share of a block
+MAX_CALLS = 4000  # of a block: more tell nothing new, and their list would count as the candidate's memory
 PACED_BLOCK = 2.0  # seconds of a block of arrivals: long enough for queues to build
 OVERLOAD = 3  # a block that takes this many times its arrivals' span is ended
 
@@ -322,14 +323,14 @@ def _warm_up(worker: Worker, plan: Plan) -> Warmup:
         enough = calls * median >= WINDOW * 1e9 / 2
         if enough or calls == 1:
             windows.append(median)
-        calls = max(1, math.ceil(WINDOW * 1e9 / max(median, 1.0)))
+        calls = max(1, min(MAX_CALLS, math.ceil(WINDOW * 1e9 / max(median, 1.0))))
     return Warmup(np.array(starts, np.int64), np.array(ns, np.int64), is_warm(windows))
 
 
 def _calls(plan: Plan, warmup: Warmup) -> int:
     """Calls of a block that lasts about as long as the plan wants."""
     typical = float(np.median(warmup.ns[-max(1, len(warmup.ns) // 2) :]))
-    return max(1, round(plan.block * 1e9 / max(typical, 1.0)))
+    return max(1, min(MAX_CALLS, round(plan.block * 1e9 / max(typical, 1.0))))
 
 
 def _take_turns(turns: list[_Turn], plan: Plan, tell: Progress) -> None:

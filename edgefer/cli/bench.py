@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,13 +78,15 @@ def command(
     debug: Debug = False,
 ) -> int:
     """Measure candidates side by side, in turn, and say which differences are shown."""
-    given = {name: value for name, value in context.params.items() if value not in (None, [], False)}
+    given = {name: value for name, value in context.params.items() if _is_given(value)}
     _refuse_contradictions(given)
     output = Output(json)
     if compare is not None:
         return _compare(output, *compare, tolerance)
     if out is not None:
         require(("matplotlib",), "bench", "bench --out")
+    if paper:
+        return _paper(output, checkpoint, (threads or [default_threads()]), seconds, out, _typed(context))
     if device not in (None, "cpu", "cuda"):
         raise UsageError(f"--device {device} is not known.", "choose cpu or cuda.")
     typed = _typed(context)
@@ -93,11 +96,8 @@ def command(
         pool = inputs.from_folder(images) if images else inputs.drawn()
         candidates = ours.checkpoint(checkpoint, device or "cpu") if checkpoint else []
         candidates += ours.artifacts(artifacts or [None], provider)
-    output.line("images", pool.source)
     with output.bar("measure") as bar:
-        runs, results = bench(
-            candidates, plans, pool, typed, lambda what, done, total: bar(done, total) if what == "measuring" else None
-        )
+        runs, results = bench(candidates, plans, pool, typed, _measuring(bar))
     _print(output, results)
     if out is not None:
         report.write(out, results, runs)
@@ -106,8 +106,47 @@ def command(
     return 0
 
 
+def _paper(
+    output: Output, checkpoint: Path | None, threads: list[int], seconds: float | None, out: Path | None, typed: str
+) -> int:
+    """The paper's table."""
+    require(("torch", "onnx", "onnxscript", "onnxsim", "safetensors"), "export", "bench --paper")
+    from edgefer.bench import paper, paper_report
+
+    if len(threads) > 1:
+        raise UsageError("--paper takes one number of threads.", "run it once for each.")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        with output.working("exporting"):
+            models = paper.artifacts(Path(folder), checkpoint, output.line)
+        with output.bar("measure") as bar:
+            runs, results = paper.bench(
+                models, threads[0], DEFAULT_SECONDS if seconds is None else seconds, typed, _measuring(bar)
+            )
+    output.line("machine", environment.describe(results["environment"]))
+    for model, found in results["paper"]["models"].items():
+        output.text()
+        columns, rows = paper.tabulate(found)
+        output.table([f"{model}: {columns[0]}", *columns[1:]], rows)
+    output.text()
+    for text in paper_report.notes(results):
+        output.line("found", text)
+    for text in report.remarks(results):
+        output.line("remark", text)
+    if out is not None:
+        paper_report.write(out, results, runs)
+        output.line("written", f"{out}/  report.html  paper.md  paper.png  results.json  samples.jsonl")
+    output.result(results)
+    return 0
+
+
+def _measuring(bar: Any) -> Any:
+    """Progress of what takes long; opening and warming up have no measure."""
+    return lambda what, done, total: bar(done, total) if what == "measuring" else None
+
+
 def _print(output: Output, results: dict[str, Any]) -> None:
     output.line("machine", environment.describe(results["environment"]))
+    output.line("images", results["runs"][0]["images"]["source"])
     for run in results["runs"]:
         for table in (report.timing(run), report.costs(run)):
             output.text()
@@ -152,6 +191,11 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
             raise UsageError(f"--{name} means nothing without --{needs}.", f"add --{needs}, or leave it out.")
 
 
+def _is_given(value: Any) -> bool:
+    """Whether an option was used: None, no and nothing are what the others are; 0 is a value."""
+    return not (value is None or value is False or value == [] or value == ())
+
+
 def _flag(name: str) -> str:
     return "an artifact" if name == "artifacts" else f"--{name}"
 
@@ -161,10 +205,10 @@ def _typed(context: typer.Context) -> str:
     words = ["edgefer", NAME]
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
-        if parameter.name in ("json", "debug") or value in (None, [], False):
+        if parameter.name in ("json", "debug") or not _is_given(value):
             continue
         if parameter.name == "artifacts":
-            words += map(str, value)
+            words += [str(path) for path in value or []]
         elif value is True:
             words.append(parameter.opts[0])
         elif isinstance(value, tuple):

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 
 from edgefer.artifact import Artifact
 from edgefer.errors import ArtifactError, EdgeferError, UnavailableError
-from edgefer.runtime.engines import ENGINES, open_engine
+from edgefer.runtime.engines import ENGINES, Bindable, open_engine
 from edgefer.runtime.engines.onnxruntime import PROVIDERS
 
 
@@ -99,3 +99,17 @@ def test_the_registry_names_modules_that_exist() -> None:
         assert row.needs, target
         assert row.module.startswith("edgefer.runtime.engines.")
     assert callable(import_module(ENGINES["onnx"].module).open_engine)
+
+
+def test_bound_inputs_and_outputs(tiny_artifact: Artifact) -> None:
+    """What the compute boundary of the bench times: the same answers, without a copy, each with buffers of its own."""
+    engine = open_engine(tiny_artifact, "cpu", 1)
+    assert isinstance(engine, Bindable)
+    rng = np.random.default_rng(1)
+    faces = [rng.integers(0, 256, (n, 64, 64, 3), dtype=np.uint8) for n in (1, 4)]
+    bound = [engine.bound(some) for some in faces]
+    for one in bound:
+        assert one() is None  # no clock of its own on the CPU
+    for some, one in zip(faces, bound, strict=True):
+        assert np.abs(one.probabilities() - engine(some)).max() < 1e-6
+        assert one.probabilities().dtype == np.float32

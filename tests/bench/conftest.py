@@ -1,0 +1,79 @@
+"""Fixtures of the bench's tests: a small pool, a plan that takes milliseconds, and measured candidates made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgefer.bench.candidates import Candidate
+from edgefer.bench.inputs import Pool, drawn
+from edgefer.bench.runner import Block, Measured, Plan, Run, Warmup
+from edgefer.preprocess import Preprocess
+
+FAKE = str(Path(__file__).with_name("fake.py"))
+SMALL = Preprocess(size=32)
+
+
+@pytest.fixture(scope="session")
+def pool() -> Pool:
+    """Six drawn faces."""
+    return drawn(6)
+
+
+@pytest.fixture
+def plan() -> Plan:
+    """Turns of a few calls."""
+    return Plan(seconds=0.02, block=0.002, warmup=0.05)
+
+
+@pytest.fixture
+def fake() -> Callable[..., Candidate]:
+    """Makes a candidate of `fake.py`: fake("name", "plain", shift=0.1)."""
+
+    def make(name: str, opener: str = "plain", /, **settings: Any) -> Candidate:
+        own = {key: settings.pop(key) for key in list(settings) if key in Candidate.__dataclass_fields__}
+        return Candidate(name, f"{FAKE}:{opener}", settings, **{"preprocess": SMALL, **own})
+
+    return make
+
+
+def measured(
+    name: str,
+    rounds: Sequence[Sequence[float]],
+    *,
+    outputs: Any = None,
+    queued: Sequence[Sequence[float]] | None = None,
+    settled: bool = True,
+    quiet: bool = True,
+    **own: Any,
+) -> Measured:
+    """A candidate as if measured: `rounds` (and `queued`) in ms, each with one lead-in call of a second before it."""
+    blocks = []
+    at = 0
+    for number, values in enumerate(rounds):
+        ns = np.array([1e9, *(value * 1e6 for value in values)]).astype(np.int64)
+        waited = None if queued is None else np.array([0, *(v * 1e6 for v in queued[number])]).astype(np.int64)
+        busy = ns if waited is None else ns - waited
+        starts = at + np.concatenate([[0], np.cumsum(busy)[:-1]])
+        at = int(starts[-1] + busy[-1])
+        blocks.append(Block(1, starts, ns, int(busy.sum()), quiet, queued=waited, round=number))
+    answers = np.full((3, 7), 1 / 7) if outputs is None else outputs
+    fields = {"load_ns": 10**9, "first_ns": 2 * 10**6, "bind_ns": 0, "clock": "host", "about": {"engine": "none"}}
+    fields |= {"peak_bytes": 3 * 10**8, "python_bytes": 27 * 10**6, "device_bytes": None}
+    fields |= {key: own.pop(key) for key in list(own) if key in fields}
+    warmup = Warmup(np.array([0], np.int64), np.array([10**6], np.int64), settled)
+    return Measured(
+        candidate=Candidate(name, "a:b", **own), outputs=answers, warmup=warmup, blocks=tuple(blocks), **fields
+    )
+
+
+@pytest.fixture
+def steady_run(pool: Pool) -> Run:
+    """Two candidates over twelve rounds: 10 ms with a little noise, and exactly twice as fast."""
+    rng = np.random.default_rng(0)
+    base = 10 + 0.1 * rng.standard_normal((12, 5))
+    return Run(Plan(threads=2), pool, (measured("base", base), measured("twice", base / 2, bytes=4_540_000)))
