@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -48,6 +48,7 @@ class Manifest:
         device: what it was built on and for, when that matters (engines); empty when it runs anywhere.
         files: SHA-256 of each file (or package folder) of the artifact, by name; the model comes first.
         proof: "passed", or "not run" when no engine could run it where it was built.
+        layers: for engines, which kinds of layer compute in which number type, as found in what was built.
     """
 
     target: str
@@ -65,6 +66,7 @@ class Manifest:
     device: Mapping[str, Any]
     files: Mapping[str, str]
     proof: str
+    layers: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -305,6 +307,8 @@ def _check_types(values: Mapping[str, Any]) -> None:
         ("target", "precision", "checkpoint_sha256", "weights_sha256", "content_sha256", "proof"), str
     )
     kinds |= dict.fromkeys(("preprocess", "architecture", "tools", "device", "files"), dict)
+    if "layers" in values:  # manifests of 0.1.0 have none
+        kinds["layers"] = dict
     for key, kind in kinds.items():
         if not isinstance(values[key], kind):
             raise ValueError(f"{key} is {values[key]!r}")

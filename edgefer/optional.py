@@ -12,7 +12,7 @@ _DISTRIBUTIONS = {
     "cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
     "PIL": ("pillow",),
-    "cuda": ("cuda-bindings", "cuda-python"),
+    "cuda.bindings": ("cuda-bindings", "cuda-python"),
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
     "tensorrt_rtx": ("tensorrt-rtx", "tensorrt_rtx"),
 }
@@ -38,12 +38,14 @@ def version(module: str) -> str | None:
     return "unknown version"
 
 
-def require(modules: tuple[str, ...], extra: str, what: str) -> None:
+def require(modules: tuple[str, ...], extra: str, what: str, otherwise: str = "") -> None:
     """Check that all of `modules` are installed.
 
     Raises:
-        UnavailableError: naming the first that is not, and the command that installs the extra.
+        UnavailableError: naming the first that is not, and the command that installs the extra; `otherwise` follows it.
     """
     for module in modules:
         if not installed(module):
-            raise UnavailableError(f"{what} needs {module}, which is not installed.", f'pip install "edgefer[{extra}]"')
+            raise UnavailableError(
+                f"{what} needs {module}, which is not installed.", f'pip install "edgefer[{extra}]"{otherwise}'
+            )

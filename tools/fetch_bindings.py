@@ -15,8 +15,12 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-PACKAGE = "tensorrt-cu13-bindings"
-VERSIONS = ("10.16.1.11", "11.4.0.106")  # the last of each way of handling precision
+# The oldest that we support (JetPack 6 has it), and the last of each way of handling precision.
+VERSIONS = {
+    "10.3.0": "tensorrt-cu12-bindings",
+    "10.16.1.11": "tensorrt-cu13-bindings",
+    "11.4.0.106": "tensorrt-cu13-bindings",
+}
 
 
 def fetch(version: str, into: Path) -> str:
@@ -25,7 +29,7 @@ def fetch(version: str, into: Path) -> str:
         return "there already"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--only-binary=:all:", "--dest", folder, f"{PACKAGE}=={version}"]
+        command += ["--only-binary=:all:", "--dest", folder, f"{VERSIONS[version]}=={version}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or not wheels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib import import_module
 from typing import Any
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 
 import edgefer
 from edgefer.cli.common import Debug, Json, Output
+from edgefer.errors import UnavailableError
 from edgefer.export.targets import TARGETS
 from edgefer.optional import installed, version
 from edgefer.runtime.engines import ENGINES, Row
@@ -49,7 +51,19 @@ def _check(target: str, what: str, row: Row | None) -> dict[str, Any]:
     detail = ", ".join(f"{module} {version(module)}" for module in row.needs if module not in missing)
     if missing:
         detail = f"missing {', '.join(missing)}"
-    return {"target": target, "what": what, "ok": not missing, "detail": detail, "extra": row.extra}
+        return {"target": target, "what": what, "ok": False, "detail": detail, "extra": row.extra}
+    try:
+        _check_machine(row)
+    except UnavailableError as error:
+        return {"target": target, "what": what, "ok": False, "detail": str(error), "extra": None}
+    return {"target": target, "what": what, "ok": True, "detail": detail, "extra": row.extra}
+
+
+def _check_machine(row: Row) -> None:
+    """Ask for the hardware that a row needs, once its packages are there."""
+    if row.machine:
+        module, function = row.machine.split(":")
+        getattr(import_module(module), function)()
 
 
 def _providers() -> list[str]:

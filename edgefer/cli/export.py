@@ -45,11 +45,16 @@ def command(
         typer.Argument(help="A .safetensors of ours or the authors' .pth; the shipped weights if left out."),
     ] = None,
     target: Annotated[str | None, typer.Option(help=f"What to build: {', '.join(TARGETS)}. Default: onnx.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32 or fp16. Default: fp32.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, fp16, or int8 where the target has it. Default: fp32.")
+    ] = None,
     size: Annotated[
         int | None, typer.Option(help="Input size in pixels, 32 to 224. Default: the checkpoint's.")
     ] = None,
-    batch: Annotated[str | None, typer.Option(help="A fixed batch size. Default: any size goes.")] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(help="A fixed batch size, or min:opt:max for an engine. Default: any, for engines 1:8:32."),
+    ] = None,
     images: Images = None,
     recipe: Annotated[
         Path | None, typer.Option(help="TOML file with these options for a device.", metavar="FILE")
@@ -100,7 +105,9 @@ def command(
     manifest = artifact.manifest
     files = sorted(p.name for p in artifact.path.iterdir())
     output.line("written", f"{out}/  {'  '.join(files)}")
-    output.line("next", f"edgefer predict {out} face.jpg")
+    proven = manifest.proof == "passed"
+    verify = f"edgefer verify {out} --checkpoint {checkpoint}, on the machine that will run it"
+    output.line("next", f"edgefer predict {out} face.jpg" if proven else verify)
     output.result({"out": str(out), "manifest": manifest.to_dict()})
 
 

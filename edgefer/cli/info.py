@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,9 +57,19 @@ def _artifact(path: Path, output: Output) -> None:
     output.line("built with", ", ".join(f"{name} {version}" for name, version in manifest.tools.items()))
     if manifest.device:
         output.line("device", ", ".join(f"{key} {value}" for key, value in manifest.device.items()))
+    for where, kinds in manifest.layers.items():
+        output.line(where, _describe_types(kinds))
     output.line("checkpoint", f"sha256 {manifest.checkpoint_sha256}")
     output.line("content", f"sha256 {manifest.content_sha256}")
     output.result({"manifest": manifest.to_dict(), "bytes": on_disk, "parity": read_parity(opened)})
+
+
+def _describe_types(kinds: Mapping[str, Any]) -> str:
+    """ "convolution 6 int8, softmax 1 fp32" from a table of layers, "31 fp16, 4 fp32 tensors" from one of tensors."""
+    if all(isinstance(count, int) for count in kinds.values()):
+        return ", ".join(f"{count} {name}" for name, count in kinds.items()) + " tensors"
+    rows = ((kind.lower().replace("_", " "), counts) for kind, counts in kinds.items())
+    return ", ".join(f"{kind} {' + '.join(f'{n} {name}' for name, n in counts.items())}" for kind, counts in rows)
 
 
 def _describe_proof(proof: str, parity: dict[str, Any] | None) -> str:

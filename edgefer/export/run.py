@@ -66,7 +66,7 @@ def export(
         probe: images to prove on.
         options: target, precision, size, batch.
         say: called with (step, result) after each step.
-        progress: called with (images done, images in all) while the reference runs.
+        progress: called with (done, in all) by a build that takes long, and with images while the reference runs.
 
     Raises:
         UsageError: the target does not know an option, or `out` is something else than an artifact.
@@ -75,14 +75,14 @@ def export(
     """
     options = options or Options()
     say = say or (lambda step, text: None)
-    request = _request(checkpoint, options)
+    request = replace(_request(checkpoint, options), progress=progress)
     refuse_foreign(out)
     say("checkpoint", f"{checkpoint.name or 'seeded weights'}: {checkpoint.describe()}")
     parameters = _count_parameters(request)
     say("specialise", _describe_savings(request, *parameters))
     with replace_directory(out) as folder:
         built = builder(options.target).build(request, folder)
-        say("export", f"{built.summary:50s}{megabytes(_size(folder / built.model))}")
+        say("export", f"{built.summary:50s}  {megabytes(_size(folder / built.model))}")
         manifest = _manifest(request, options, built, parameters)
         _write_manifest(folder, built, manifest)
         proof = _prove(checkpoint, folder, probe, options, progress)
@@ -142,7 +142,7 @@ def _manifest(request: Request, options: Options, built: Built, parameters: tupl
         architecture={**({"name": name} if name else {}), **checkpoint.architecture.to_dict()},
         specialized=request.specialized,
         parameters=parameters,
-        batch=request.batch,
+        batch=built.batch or request.batch,
         checkpoint_sha256=checkpoint.sha256,
         weights_sha256=weights_sha256(checkpoint.network),
         content_sha256=built.content_sha256,
@@ -150,6 +150,7 @@ def _manifest(request: Request, options: Options, built: Built, parameters: tupl
         device=built.device,
         files={},
         proof="not run",
+        layers=built.layers,
     )
 
 
@@ -173,7 +174,7 @@ def _prove(
     except UnavailableError as error:
         if options.require_run:
             raise
-        text = f"not run: {error}"
+        text = f"built, not run: {error}"
         return {"verdict": "not run", "reason": str(error), "hint": error.hint, "text": text}
     comparison = compare(checkpoint, recognizer, probe, progress)
     text = describe(comparison)
@@ -223,7 +224,7 @@ def _describe_savings(request: Request, before: int, after: int) -> str:
     if not request.specialized:
         return f"off: {before / 1e6:.1f} M parameters stay"
     size = request.preprocess.size
-    width = 4 if request.precision == "fp32" else 2
+    width = {"fp32": 4, "fp16": 2, "int8": 1}[request.precision]
     return (
         f"{size}x{size}: {after / 1e6:.1f} M parameters stay, {(before - after) / 1e6:.1f} M are not needed   "
         f"{megabytes(before * width)} -> {megabytes(after * width)}"

@@ -19,7 +19,11 @@ if TYPE_CHECKING:  # the registry itself is read by `edgefer doctor`, where torc
 
 @dataclass(frozen=True)
 class Request:
-    """What a target's builder is asked for. `options` holds those of the target's own options that were given."""
+    """What a target's builder is asked for.
+
+    `options` holds those of the target's own options that were given; `progress` is called with (steps done, steps in
+    all) by builders that take long.
+    """
 
     checkpoint: Checkpoint
     preprocess: Preprocess
@@ -27,6 +31,7 @@ class Request:
     specialized: bool = True
     batch: tuple[int, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    progress: Callable[[int, int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Built:
         device: what it runs on, where that is not "anything".
         seal: called with the manifest once everything else is known, to put it inside the model file; None if the
             format has no place for it.
+        batch: the batch sizes it takes, where the target chose them itself; else those of the request hold.
+        layers: for the manifest, see there.
     """
 
     model: str
@@ -51,6 +58,8 @@ class Built:
     tools: Mapping[str, str]
     device: Mapping[str, Any] = field(default_factory=dict)
     seal: Callable[[Any], None] | None = None
+    batch: tuple[int, ...] | None = None
+    layers: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Builder(Protocol):
@@ -101,8 +110,37 @@ class Target(Row):
     options: tuple[Option, ...] = ()
 
 
+_GRAPH = ("torch", "onnx", "onnxscript", "onnxsim", "safetensors")  # what every target needs that starts from ONNX
+_WORKSPACE = Option("workspace", int, "Most GPU memory for intermediate results, in MB")
+_CALIBRATION = Option("calibration", str, "Folder of faces for int8 scales, instead of rendered ones")
+
 TARGETS: dict[str, Target] = {
-    "onnx": Target("edgefer.export.onnx", ("torch", "onnx", "onnxscript", "onnxsim", "safetensors"), "export"),
+    "onnx": Target("edgefer.export.onnx", _GRAPH, "export"),
+    "tensorrt": Target(
+        "edgefer.export.tensorrt",
+        ("tensorrt", "cuda.bindings", *_GRAPH),
+        "export,tensorrt",
+        machine="edgefer.runtime.cuda:gpu",
+        otherwise=" on a machine with an NVIDIA GPU, or build here for PC GPUs: --target tensorrt-rtx",
+        options=(
+            _WORKSPACE,
+            _CALIBRATION,
+            Option("optimization_level", int, "How long to search for fast kernels, 0 to 5"),
+            Option("timing_cache", str, "File with what earlier builds measured; kept in the cache folder by default"),
+            Option("version_compatible", bool, "Let later minor versions of TensorRT load the engine"),
+            Option("hardware_compatible", bool, "Let all GPUs from Ampere on load the engine"),
+        ),
+    ),
+    "tensorrt-rtx": Target(
+        "edgefer.export.tensorrt_rtx",
+        ("tensorrt_rtx", *_GRAPH),
+        "export,tensorrt-rtx",
+        options=(
+            _WORKSPACE,
+            _CALIBRATION,
+            Option("compute_capability", str, "GPUs it is for, as 8.6,8.9,12.0; the one here if left out"),
+        ),
+    ),
 }
 
 
@@ -140,5 +178,5 @@ def builder(target: str) -> Any:
     if target not in TARGETS:
         raise UsageError(f"there is no target {target}.", f"choose one of: {', '.join(TARGETS)}.")
     row = TARGETS[target]
-    require(row.needs, row.extra, f"exporting to {target}")
+    require(row.needs, row.extra, f"exporting to {target}", row.otherwise)
     return import_module(row.module)

@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 BINDINGS = Path(__file__).parent.parent.parent / "build" / "bindings"
-VERSIONS = ("10.16.1.11", "11.4.0.106")
+VERSIONS = ("10.3.0", "10.16.1.11", "11.4.0.106")
 _STUB = """extern "C" {
 void* createInferBuilder_INTERNAL(void*, int) { return 0; }
 void* createInferRefitter_INTERNAL(void*, void*, int) { return 0; }
@@ -246,6 +246,9 @@ def _fits(world: World, value: Any, kind: str) -> bool:
         "int": lambda v: isinstance(v, int),
         "typing.SupportsInt": lambda v: hasattr(v, "__int__"),
         "typing_extensions.Buffer": lambda v: isinstance(v, (bytes, bytearray, memoryview)),
+        "buffer": lambda v: isinstance(v, (bytes, bytearray, memoryview)),
+        "tuple": lambda v: isinstance(v, tuple),
+        "list": lambda v: isinstance(v, list),
     }
     return checks.get(kind.split(" | ")[0], lambda v: True)(value)
 

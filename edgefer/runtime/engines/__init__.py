@@ -50,17 +50,34 @@ class Bindable(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """One registered engine or target: its module, the packages it needs, and the extra that brings them."""
+    """One registered engine or target.
+
+    Attributes:
+        module: the Python module.
+        needs: the packages it needs.
+        extra: the extra that brings them; two with a comma between.
+        machine: a function "module:name" that raises `UnavailableError` where hardware is missing; "" if any will do.
+        otherwise: what else to do when a package is missing, behind the command that installs it.
+    """
 
     module: str
     needs: tuple[str, ...]
     extra: str
+    machine: str = ""
+    otherwise: str = ""
 
 
 ENGINES: dict[str, Row] = {
     "onnx": Row("edgefer.runtime.engines.onnxruntime", ("onnxruntime",), "cpu"),
-    "tensorrt": Row("edgefer.runtime.engines.tensorrt", ("tensorrt", "cuda"), "tensorrt"),
-    "tensorrt-rtx": Row("edgefer.runtime.engines.tensorrt_rtx", ("tensorrt_rtx", "cuda"), "tensorrt-rtx"),
+    "tensorrt": Row(
+        "edgefer.runtime.engines.tensorrt", ("tensorrt", "cuda.bindings"), "tensorrt", "edgefer.runtime.cuda:gpu"
+    ),
+    "tensorrt-rtx": Row(
+        "edgefer.runtime.engines.tensorrt_rtx",
+        ("tensorrt_rtx", "cuda.bindings"),
+        "tensorrt-rtx",
+        "edgefer.runtime.cuda:gpu",
+    ),
 }
 
 
@@ -74,7 +91,7 @@ def open_engine(artifact: Artifact, provider: str | None = None, threads: int | 
     if target not in ENGINES:
         raise UnavailableError(f"no engine for {target} artifacts is part of this version.", "upgrade edgefer.")
     row = ENGINES[target]
-    require(row.needs, row.extra, f"running {target} artifacts")
+    require(row.needs, row.extra, f"running {target} artifacts", row.otherwise)
     try:
         module = import_module(row.module)
     except ImportError as error:

@@ -1,11 +1,12 @@
-"""TensorRT: runs the `tensorrt` target on NVIDIA GPUs, from Jetson to the data centre."""
+"""Runs `tensorrt` engines, on the GPU that they were built on."""
 
 from __future__ import annotations
 
 from edgefer.artifact import Artifact
-from edgefer.runtime.engines._tensorrt import TensorRTEngine, open_with
+from edgefer.runtime.engines.trt.engine import TensorRTEngine
+from edgefer.runtime.engines.trt.flavor import TENSORRT
 
 
 def open_engine(artifact: Artifact, provider: str | None, threads: int | None) -> TensorRTEngine:
-    """Open a `tensorrt` artifact; see `edgefer.runtime.engines._tensorrt.open_with`."""
-    return open_with("tensorrt", artifact, provider, threads)
+    """Open a `tensorrt` artifact; see `TensorRTEngine`."""
+    return TensorRTEngine(TENSORRT, artifact, provider, threads)

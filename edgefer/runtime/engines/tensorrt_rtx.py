@@ -1,11 +1,12 @@
-"""TensorRT for RTX: runs the `tensorrt-rtx` target on GeForce and RTX GPUs; the first load finishes the engine."""
+"""Runs `tensorrt-rtx` engines, on PC GPUs of the kinds that they were built for."""
 
 from __future__ import annotations
 
 from edgefer.artifact import Artifact
-from edgefer.runtime.engines._tensorrt import TensorRTEngine, open_with
+from edgefer.runtime.engines.trt.engine import TensorRTEngine
+from edgefer.runtime.engines.trt.flavor import RTX
 
 
 def open_engine(artifact: Artifact, provider: str | None, threads: int | None) -> TensorRTEngine:
-    """Open a `tensorrt-rtx` artifact; see `edgefer.runtime.engines._tensorrt.open_with`."""
-    return open_with("tensorrt_rtx", artifact, provider, threads)
+    """Open a `tensorrt-rtx` artifact; see `TensorRTEngine`."""
+    return TensorRTEngine(RTX, artifact, provider, threads)

@@ -35,9 +35,11 @@ class FakeCuda(ModuleType):
     cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
 
-    def __init__(self, capability: tuple[int, int] = (8, 9), devices: int = 1) -> None:
+    def __init__(
+        self, capability: tuple[int, int] = (8, 9), devices: int = 1, driver: int = 13000, failure: int = 100
+    ) -> None:
         super().__init__("cuda.bindings.runtime")
-        self.devices, self.capability = devices, capability
+        self.devices, self.capability, self.driver, self.failure = devices, capability, driver, failure
         self.memory: dict[int, tuple[Any, int]] = {}
         self.captured: list[Callable[[], None]] | None = None
         self.log: list[str] = []
@@ -51,14 +53,29 @@ class FakeCuda(ModuleType):
         self.log.append(name)
 
     def cudaGetDeviceCount(self) -> tuple[Any, ...]:
-        return (OK, self.devices) if self.devices else (Failure(35), None)
+        return (OK, self.devices) if self.devices else (Failure(self.failure), None)
+
+    def cudaDriverGetVersion(self) -> tuple[Any, ...]:
+        return OK, self.driver
+
+    def cudaRuntimeGetVersion(self) -> tuple[Any, ...]:
+        return OK, 13040
+
+    def cudaGetErrorString(self, error: Any) -> tuple[Any, ...]:
+        return OK, b"out of memory"
+
+    def cudaSetDevice(self, device: int) -> tuple[Any, ...]:
+        assert device == 0
+        return (OK,)
 
     def cudaGetDevice(self) -> tuple[Any, ...]:
         return OK, 0
 
     def cudaGetDeviceProperties(self, device: int) -> tuple[Any, ...]:
         major, minor = self.capability
-        return OK, SimpleNamespace(name=b"Fake RTX\0\0", major=major, minor=minor)
+        return OK, SimpleNamespace(
+            name=b"Fake RTX\0\0", major=major, minor=minor, multiProcessorCount=46, totalGlobalMem=8 << 30
+        )
 
     def cudaStreamCreateWithFlags(self, flags: int) -> tuple[Any, ...]:
         return OK, 77
@@ -80,6 +97,11 @@ class FakeCuda(ModuleType):
 
     def cudaGraphInstantiate(self, graph: Any, flags: int) -> tuple[Any, ...]:
         return OK, graph
+
+    def cudaGraphDestroy(self, graph: Any) -> tuple[Any, ...]:
+        return (OK,)
+
+    cudaGraphExecDestroy = cudaGraphDestroy
 
     def cudaGraphLaunch(self, graph: Any, stream: int) -> tuple[Any, ...]:
         for work in graph:

@@ -19,7 +19,7 @@ import pytest
 
 import edgefer
 from edgefer.artifact import open_artifact
-from edgefer.errors import ArtifactError, UsageError
+from edgefer.errors import ArtifactError, ImageError
 from edgefer.runtime.engines import Bindable, open_engine
 from tests.export import tensorrt_double
 from tests.runtime.engines import cuda_double
@@ -60,13 +60,21 @@ def main() -> None:
             "ICudaEngine.get_tensor_dtype": lambda name: (
                 world.real.DataType.UINT8 if name == "image" else world.real.DataType.FLOAT
             ),
+            "ICudaEngine.get_tensor_mode": lambda name: (
+                world.real.TensorIOMode.INPUT if name == "image" else world.real.TensorIOMode.OUTPUT
+            ),
+            "ICudaEngine.get_tensor_shape": lambda name: (first, 64, 64, 3) if name == "image" else (first, 7),
+            "ICudaEngine.get_tensor_profile_shape": lambda name, index: [(size, 64, 64, 3) for size in batch],
+            "EngineInspector.get_engine_information": lambda form: json.dumps(layers),
             "IExecutionContext.execute_async_v3": execute,
         },
     )
     sys.modules["tensorrt"] = trt
+    batch = open_artifact(place).manifest.batch or ()
+    first = batch[0] if len(batch) == 1 else -1
+    layers = {"Layers": [{"Name": "conv", "Inputs": [{"Format/Datatype": "Row major linear FP32"}], "Outputs": []}]}
     fer = edgefer.load(place)
     assert given == [(place / "model.engine").read_bytes()]
-    batch = fer.artifact.manifest.batch or ()
     faces = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
     answers = [fer.probabilities(faces) for _ in range(3)]
     assert all(np.array_equal(answers[0], answer) for answer in answers)
@@ -74,13 +82,16 @@ def main() -> None:
         assert cuda.log.count("graph") > 0, "a fixed batch is captured"
     else:
         assert "graph" not in cuda.log
-        with pytest.raises(UsageError, match="takes 1 to 4 images"):
+        with pytest.raises(ImageError, match="a batch of 5 is not for this engine"):
             fer.engine(np.zeros((batch[-1] + 1, 64, 64, 3), np.uint8))
     assert isinstance(fer.engine, Bindable)
     bound = fer.engine.bound(faces[: batch[-1]])
     assert bound() == 1_500_000
     timed = bound.probabilities()
     del bound
+    layers["Layers"][0]["Outputs"] = [{"Format/Datatype": "Int8"}]
+    with pytest.raises(ArtifactError, match="is called fp32, but 1 of its tensors are int8"):
+        open_engine(open_artifact(place))
     tensors[0] = "logits"
     with pytest.raises(ArtifactError) as refusal:
         open_engine(open_artifact(place))

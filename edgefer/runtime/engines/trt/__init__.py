@@ -1,0 +1,1 @@
+"""What the engines of TensorRT and TensorRT-RTX share: one room, given the module."""
