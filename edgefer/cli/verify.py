@@ -60,7 +60,7 @@ def command(
         )
         first = next((stage.name for stage in stages if stage.departs), None)
         output.line("bisect", f"{first} is the first layer that departs" if first else "no layer departs")
-    if comparison.passed and manifest.proof == "not run" and recognizer.artifact.path.is_dir():
+    if comparison.passed and manifest.proof == "not run" and not recognizer.artifact.alone:
         complete_proof(recognizer.artifact, proof)
         output.line("written", f"{artifact}/parity.json: the proof is complete now")
     layers = [{"layer": s.name, "error": s.error, "departs": s.departs} for s in stages]

@@ -42,6 +42,8 @@ class Built:
         device: what it runs on, where that is not "anything".
         seal: called with the manifest once everything else is known, to put it inside the model file; None if the
             format has no place for it.
+        parameters: learnable scalars in the file, where they are not those that `specialize` leaves.
+        warnings: what the builder wants the user to know, a line each.
     """
 
     model: str
@@ -51,6 +53,8 @@ class Built:
     tools: Mapping[str, str]
     device: Mapping[str, Any] = field(default_factory=dict)
     seal: Callable[[Any], None] | None = None
+    parameters: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Builder(Protocol):
@@ -101,8 +105,15 @@ class Target(Row):
     options: tuple[Option, ...] = ()
 
 
+COREML = (
+    Option("compress", str, "Store weights smaller", ("none", "int8", "int4")),
+    Option("deployment_target", str, "Oldest system to run on", ("iOS15", "iOS16", "iOS17", "iOS18", "iOS26")),
+    Option("compute_units", str, "What may run it", ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")),
+)
+
 TARGETS: dict[str, Target] = {
     "onnx": Target("edgefer.export.onnx", ("torch", "onnx", "onnxscript", "onnxsim", "safetensors"), "export"),
+    "coreml": Target("edgefer.export.coreml", ("torch", "safetensors", "coremltools"), "export,coreml", COREML),
 }
 
 
