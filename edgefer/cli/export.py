@@ -100,7 +100,8 @@ def command(
     manifest = artifact.manifest
     files = sorted(p.name for p in artifact.path.iterdir())
     output.line("written", f"{out}/  {'  '.join(files)}")
-    output.line("next", f"edgefer predict {out} face.jpg")
+    proven = manifest.proof == "passed"
+    output.line("next", f"edgefer predict {out} face.jpg" if proven else f"edgefer verify {out}, where it can run")
     output.result({"out": str(out), "manifest": manifest.to_dict()})
 
 

@@ -1,10 +1,10 @@
 """The `coreml` target: an ML Program in an .mlpackage, the same bytes from every process, built on Linux or macOS.
 
 Without --batch the package takes one image: what Vision, Xcode's preview and a camera hand it. It is a classifier then,
-with the outputs `probabilities` and `label`; Core ML itself runs many images through it (MLBatchProvider). With --batch it
-takes an array of images and gives an array of probabilities, for Core ML's image inputs hold one image and its
-classifiers one shape: coremltools converts a classifier with a flexible batch, and no system loads it (apple/coremltools
-issue 2764).
+with the outputs `probabilities` and `label`; Core ML itself runs many images through it (MLBatchProvider). With --batch
+it takes an array of images and gives an array of probabilities, for Core ML's image inputs hold one image and its
+classifiers one shape: coremltools converts a classifier with a flexible batch, and then no system loads it
+(apple/coremltools issue 2764).
 
 Convolutions stay convolutions here: the Neural Engine is made for them, and gathering patches would leave it.
 """
@@ -37,14 +37,16 @@ from edgefer.parity.coreml_program import Program
 
 PRECISIONS = ("fp32", "fp16")
 MODEL = "model.mlpackage"
-BLOCK = 32  # weights that share a scale in 4-bit compression: Apple's own default for the Neural Engine and GPU
+BLOCK = 32  # weights that share a scale in 4-bit compression: coremltools' default
 # The first system that reads each kind of weights.
 OLDEST = {"none": "iOS15", "int8": "iOS16", "int4": "iOS18"}
 TARGETS = {"iOS15": "macOS12", "iOS16": "macOS13", "iOS17": "macOS14", "iOS18": "macOS15", "iOS26": "macOS26"}
 _STORED = {"FLOAT32": "fp32", "FLOAT16": "fp16", "INT8": "int8", "INT4": "int4"}
-# Remarks of the converter that ask nothing of anybody: versions it was not tested with (parity tests the outcome), parts
-# that exist on macOS only, names it changes and we set again.
-_NOISE = re.compile("has not been tested with coremltools|Failed to load _|is not supported. Minimum|has been renamed to")
+# Remarks of the converter that ask nothing of anybody: versions it was not tested with (parity tests what comes out),
+# parts of it that exist on macOS only, names that it changes and we set again.
+_NOISE = re.compile(
+    "has not been tested with coremltools|Failed to load _|is not supported. Minimum|has been renamed to"
+)
 
 
 def build(request: Request, folder: Path) -> Built:
@@ -176,8 +178,7 @@ def _read_back(package: Path) -> tuple[str, str]:
     """The type of most stored weights, and the type that the program computes in, both from the files on disk."""
     program = Program(package)
     stored = {kind: count for kind, count in program.stored.items() if kind in _STORED}
-    convolutions = [operation for operation in program.operations if operation.type == "conv"]
-    kinds = {program.declared(operation.outputs[0]) for operation in convolutions}
+    kinds = {step.outputs[0].kind for step in program.steps if step.kind == "conv"}
     arithmetic = _STORED.get(kinds.pop(), "unknown") if len(kinds) == 1 else "mixed"
     return _STORED[max(stored, key=stored.__getitem__)], arithmetic
 

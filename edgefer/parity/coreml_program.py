@@ -1,23 +1,21 @@
 """Evaluate a saved Core ML package without a Mac: read spec and weights back from disk, compute them op by op.
 
 This proves the package: that the program, the weights, the class names and the preprocessing on disk predict what the
-checkpoint predicts. It does not prove Apple's kernels, which only run on Apple's systems. Nothing here uses the code that
-wrote the package, except for the protobuf classes that parse the spec. Operations as in coremltools' MIL reference
-(iOS 15 opset and later); the arithmetic is float32, and what the program declares float16 is rounded to it after every
-operation, as if each summed exactly.
+checkpoint predicts. It does not prove Apple's kernels, which only run on Apple's systems. Nothing here uses the code
+that wrote the package, except for the protobuf classes that parse the spec. The arithmetic is float32, and what the
+program declares float16 is rounded to it after every operation, as if each summed exactly.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from edgefer.artifact import Artifact
 from edgefer.embedded import MLMODEL
@@ -25,19 +23,55 @@ from edgefer.emotions import EMOTIONS
 from edgefer.errors import ArtifactError
 from edgefer.images import decode
 from edgefer.optional import import_quietly
-from edgefer.parity.coreml_weights import (
-    WeightFile,
-    data_type,
-    dequantize_affine,
-    dequantize_blocks,
-    read_value,
-    shape_of,
-)
+from edgefer.parity.coreml_operations import CONSTANTS, ON_A_MAC, OPERATIONS
+from edgefer.parity.coreml_weights import WeightFile, data_type, read_value, shape_of
 
 WEIGHTS = MLMODEL.parent / "weights" / "weight.bin"
+PROVES = "the package: its program, weights, class names and preprocessing, evaluated by edgefer. Not Apple's kernels."
 _HINT = "export it again with `edgefer export`."
 _FLOATS = ("FLOAT16", "FLOAT32")
-Inputs = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A value as the program declares it: name, element type ("FLOAT16"), shape with -1 for what only a run knows."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, named: Any) -> Declared:
+        """From a NamedValueType of the spec."""
+        return cls(named.name, data_type(named.type), shape_of(named.type))
+
+    def take(self, value: Any) -> Any:
+        """Return `value` in the declared form; float16 is rounded and kept as float32.
+
+        Raises:
+            ArtifactError: its type or shape is not the declared one.
+        """
+        if isinstance(value, (str, list, dict)):
+            if (self.kind == "STRING") != isinstance(value, str):
+                raise ArtifactError(f"{self.name} is declared {self.kind} and is a {type(value).__name__}.", _HINT)
+            return value
+        tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        if tensor.is_floating_point() != (self.kind in _FLOATS):
+            raise ArtifactError(f"{self.name} is declared {self.kind} and is {tensor.dtype}.", _HINT)
+        shape = tuple(tensor.shape)
+        if len(shape) != len(self.shape) or any(d not in (-1, n) for d, n in zip(self.shape, shape, strict=True)):
+            raise ArtifactError(f"{self.name} is declared {list(self.shape)} and is {list(shape)}.", _HINT)
+        return tensor.half().float() if self.kind == "FLOAT16" else tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation: its type, the inputs that are known, the names of those that other steps make, its outputs."""
+
+    kind: str
+    known: Mapping[str, Any]
+    names: Mapping[str, str]
+    outputs: tuple[Declared, ...]
 
 
 class Program:
@@ -45,21 +79,27 @@ class Program:
 
     Attributes:
         spec: the whole parsed spec.
-        operations: of the main function, in order.
+        steps: of the main function, in order, without those that only give constants.
         stored: how many values the package stores in each type: {"FLOAT16": 4500000, "INT32": 80}.
     """
 
     def __init__(self, package: Path) -> None:
         self.spec = read_spec(package)
-        self.operations = list(main_block(self.spec).operations)
-        self.stored = _count_values(self.operations)
-        self._weights = WeightFile(package / WEIGHTS)
+        self.stored: Counter[str] = Counter()
+        self.steps: list[Step] = []
+        self._input = Declared.of(self.spec.mlProgram.functions["main"].inputs[0])
         self._constants: dict[str, Any] = {}
-        for operation in self.operations:
-            if operation.type in CONSTANTS:
-                inputs = self._inputs(operation, self._constants)
-                self._store(operation, CONSTANTS[operation.type](inputs), self._constants)
-        self.operations = [operation for operation in self.operations if operation.type not in CONSTANTS]
+        weights = WeightFile(package / WEIGHTS)
+        for operation in main_block(self.spec).operations:
+            step = self._step(operation, weights)
+            if step.kind in CONSTANTS:
+                _store(step, CONSTANTS[step.kind](_inputs(step, self._constants)), self._constants)
+            elif step.kind in OPERATIONS:
+                self.steps.append(step)
+            else:
+                raise ArtifactError(
+                    f"the program has an operation {step.kind}, which edgefer cannot evaluate.", ON_A_MAC
+                )
 
     @property
     def input(self) -> Any:
@@ -75,61 +115,53 @@ class Program:
         shapes = [shape.shape for shape in array.enumeratedShapes.shapes] or [array.shape]
         return sorted(int(shape[0]) for shape in shapes)
 
-    @staticmethod
-    def declared(output: Any) -> str:
-        """The element type that an operation's output is declared as: "FLOAT16"."""
-        return data_type(output.type)
-
     def __call__(self, image: np.ndarray) -> dict[str, Any]:
         """Evaluate. image: float32 [N, 3, size, size] RGB, 0..255, as Core ML hands it to the program.
 
-        Returns every value by name: float32, int64 or bool tensors, texts, and for a classifier {label: probability}.
+        Returns every value by name: tensors, texts, and for a classifier {label: probability}.
 
         Raises:
-            ArtifactError: the program has an operation that we do not know (which it names), or computes something
-                else than it declares.
+            ArtifactError: a step uses what no step before it made, or makes something else than it declares.
         """
         values = dict(self._constants)
-        values[self.input.name] = torch.from_numpy(np.ascontiguousarray(image, np.float32))
+        values[self._input.name] = self._input.take(np.ascontiguousarray(image, np.float32))
         with torch.inference_mode():
-            for operation in self.operations:
-                if operation.type not in OPERATIONS:
-                    raise ArtifactError(
-                        f"the program has an operation {operation.type}, which edgefer cannot evaluate.",
-                        "prove it on a Mac with `edgefer verify`.",
-                    )
-                inputs = self._inputs(operation, values)
-                self._store(operation, OPERATIONS[operation.type](inputs), values)
+            for step in self.steps:
+                _store(step, OPERATIONS[step.kind](_inputs(step, values)), values)
         return values
 
-    def _inputs(self, operation: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-        # Compressed weights were attributes in iOS 16 and are inputs since; "name" says nothing about the values.
-        found = {key: read_value(value, self._weights) for key, value in operation.attributes.items() if key != "name"}
+    def _step(self, operation: Any, weights: WeightFile) -> Step:
+        known: dict[str, Any] = {}
+        names: dict[str, str] = {}
+        # Compressed weights were attributes in iOS 16 and are inputs since; "name" says nothing about values.
+        values = {key: value for key, value in operation.attributes.items() if key != "name"}
         for key, argument in operation.inputs.items():
-            for binding in argument.arguments:
-                if binding.WhichOneof("binding") == "value":
-                    found[key] = read_value(binding.value, self._weights)
-                elif binding.name not in values:
-                    raise ArtifactError(f"the program uses {binding.name} before it is made.", _HINT)
-                else:
-                    found[key] = values[binding.name]
-        return found
+            if len(argument.arguments) != 1:
+                raise ArtifactError(f"{operation.type} has {len(argument.arguments)} values for {key}.", ON_A_MAC)
+            binding = argument.arguments[0]
+            if binding.WhichOneof("binding") == "value":
+                values[key] = binding.value
+            else:
+                names[key] = binding.name
+        for key, value in values.items():
+            known[key] = read_value(value, weights)
+            if isinstance(known[key], np.ndarray):
+                known[key] = Declared(key, data_type(value.type), shape_of(value.type)).take(known[key])
+                self.stored[data_type(value.type)] += int(np.prod(shape_of(value.type), dtype=np.int64))
+        return Step(operation.type, known, names, tuple(map(Declared.of, operation.outputs)))
 
-    def _store(self, operation: Any, result: Any, values: dict[str, Any]) -> None:
-        results = result if isinstance(result, tuple) else (result,)
-        for output, value in zip(operation.outputs, results, strict=True):
-            values[output.name] = _as_declared(value, output)
+
+def _inputs(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {**step.known, **{key: values[name] for key, name in step.names.items()}}
+    except KeyError as error:
+        raise ArtifactError(f"the program uses {error.args[0]} before it is made.", _HINT) from None
 
 
-def _count_values(operations: Sequence[Any]) -> Counter[str]:
-    stored: Counter[str] = Counter()
-    for operation in operations:
-        bound = [binding for argument in operation.inputs.values() for binding in argument.arguments]
-        values = [binding.value for binding in bound if binding.WhichOneof("binding") == "value"]
-        for value in (*values, *operation.attributes.values()):
-            if value.type.WhichOneof("type") == "tensorType":
-                stored[data_type(value.type)] += int(np.prod(shape_of(value.type), dtype=np.int64))
-    return stored
+def _store(step: Step, result: Any, values: dict[str, Any]) -> None:
+    results = result if isinstance(result, tuple) else (result,)
+    for output, value in zip(step.outputs, results, strict=True):
+        values[output.name] = output.take(value)
 
 
 def read_spec(package: Path) -> Any:
@@ -154,103 +186,6 @@ def main_block(spec: Any) -> Any:
     """The block of the main function that its opset chooses."""
     function = spec.mlProgram.functions["main"]
     return function.block_specializations[function.opset]
-
-
-def _as_declared(value: Any, output: Any) -> Any:
-    """A result in the form the program declares for it: float16 rounded and kept as float32.
-
-    Raises:
-        ArtifactError: type or shape are not what the program declares.
-    """
-    kind = data_type(output.type)
-    if isinstance(value, (str, list, dict)):
-        if (kind == "STRING") != isinstance(value, str):
-            raise ArtifactError(f"{output.name} is declared {kind} and is none.", _HINT)
-        return value
-    tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-    if tensor.is_floating_point():
-        tensor = tensor.to(torch.float32)
-    if tensor.is_floating_point() != (kind in _FLOATS):
-        raise ArtifactError(f"{output.name} is declared {kind} and is {tensor.dtype}.", _HINT)
-    declared = shape_of(output.type)
-    if len(declared) != tensor.ndim or any(d not in (-1, n) for d, n in zip(declared, tensor.shape, strict=True)):
-        raise ArtifactError(
-            f"{output.name} is declared {list(declared)} and is computed as {list(tensor.shape)}.", _HINT
-        )
-    return tensor.half().float() if kind == "FLOAT16" else tensor
-
-
-# Constants: evaluated once, when the package is read.
-CONSTANTS: dict[str, Callable[[Inputs], Any]] = {
-    "const": lambda i: i["val"],
-    "constexpr_affine_dequantize": lambda i: dequantize_affine({key: _numpy(value) for key, value in i.items()}),
-    "constexpr_blockwise_shift_scale": lambda i: dequantize_blocks({key: _numpy(value) for key, value in i.items()}),
-}
-
-
-def _numpy(value: Any) -> np.ndarray:
-    return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
-
-
-def _ints(values: Any) -> list[int]:
-    return [int(v) for v in np.asarray(values).reshape(-1)]
-
-
-def _padded(inputs: Inputs, x: Tensor, fill: float) -> Tensor:
-    """x with its padding: `pad` is [begin, end] for each spatial dimension, the first first; torch wants the last first."""
-    kind = inputs.get("pad_type", "valid")
-    if kind == "valid":
-        return x
-    if kind != "custom":
-        raise ArtifactError(f"the program pads by {kind}, which edgefer cannot evaluate.", "prove it on a Mac.")
-    pairs = np.reshape(_ints(inputs["pad"]), (-1, 2))[::-1]
-    return F.pad(x, _ints(pairs), value=fill) if pairs.any() else x
-
-
-def _conv(i: Inputs) -> Tensor:
-    x = _padded(i, i["x"], 0.0)
-    stride, dilation = _ints(i.get("strides", (1, 1))), _ints(i.get("dilations", (1, 1)))
-    return F.conv2d(x, i["weight"], i.get("bias"), stride, 0, dilation, int(i.get("groups", 1)))
-
-
-def _max_pool(i: Inputs) -> Tensor:
-    x = _padded(i, i["x"], float("-inf"))
-    return F.max_pool2d(x, _ints(i["kernel_sizes"]), _ints(i["strides"]), ceil_mode=bool(i.get("ceil_mode", False)))
-
-
-def _expand_dims(i: Inputs) -> Tensor:
-    x = i["x"]
-    for axis in sorted(_ints(i["axes"])):
-        x = x.unsqueeze(axis)
-    return x
-
-
-def _cast(i: Inputs) -> Tensor:
-    if i["dtype"] not in ("fp16", "fp32"):
-        raise ArtifactError(f"the program casts to {i['dtype']}, which edgefer cannot evaluate.", "prove it on a Mac.")
-    return i["x"].to(torch.float32)  # the declared type rounds it
-
-
-def _classify(i: Inputs) -> tuple[str, dict[str, float]]:
-    scores = dict(zip(i["classes"], i["probabilities"].reshape(-1).tolist(), strict=True))
-    return max(scores, key=scores.__getitem__), scores
-
-
-OPERATIONS: dict[str, Callable[[Inputs], Any]] = {
-    "add": lambda i: i["x"] + i["y"],
-    "cast": _cast,
-    "classify": _classify,
-    "conv": _conv,
-    "expand_dims": _expand_dims,
-    "linear": lambda i: F.linear(i["x"], i["weight"], i.get("bias")),
-    "max_pool": _max_pool,
-    "mul": lambda i: i["x"] * i["y"],
-    "reduce_mean": lambda i: i["x"].mean(_ints(i["axes"]), keepdim=bool(i["keep_dims"])),
-    "relu": lambda i: F.relu(i["x"]),
-    "reshape": lambda i: i["x"].reshape(_ints(i["shape"])),
-    "sigmoid": lambda i: torch.sigmoid(i["x"]),
-    "softmax": lambda i: torch.softmax(i["x"], int(i["axis"])),
-}
 
 
 class Evaluator:
@@ -314,7 +249,7 @@ def layers(artifact: Artifact, images: Sequence[tuple[str, bytes]], names: Seque
         ArtifactError: the program has no value of one of these names.
     """
     evaluator = Evaluator(artifact)
-    produced = {output.name for operation in evaluator.program.operations for output in operation.outputs}
+    produced = {output.name for step in evaluator.program.steps for output in step.outputs}
     missing = [name for name in names if name not in produced]
     if missing:
         raise ArtifactError(f"the package has no value named {missing[0]}.", _HINT)

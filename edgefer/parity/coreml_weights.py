@@ -2,8 +2,8 @@
 
 Apple's MIL blob format, version 2 (coremltools, mlmodel/src/MILBlob/Blob/StorageFormat.hpp): a 64-byte header (uint32
 count, uint32 version), then for each blob 64 bytes of metadata (uint32 sentinel 0xDEADBEEF, uint32 type, uint64 size in
-bytes, uint64 offset of the data, uint64 padding in bits), all little-endian. The program names the offset of the metadata.
-This is our own reading of it: nothing here calls the code that wrote the file.
+bytes, uint64 offset of the data, uint64 padding in bits), all little-endian. The program names the offset of the
+metadata. This is our own reading of it: nothing here calls the code that wrote the file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class WeightFile:
             self._bytes = np.memmap(path, np.uint8, mode="r")
         except (OSError, ValueError):
             raise ArtifactError(f"{path} is missing or empty.", _HINT) from None
-        version = struct.unpack_from("<II", self._read(0, 64, "its header"))[1]
+        version = struct.unpack_from("<II", self._read(0, 64, "its header").tobytes())[1]
         if version != 2:
             raise ArtifactError(f"{path} has format version {version}; this version reads 2.", _HINT)
 
@@ -51,7 +51,7 @@ class WeightFile:
             ArtifactError: the file ends before it, or holds something else there.
         """
         head = self._read(offset, 64, f"a blob at {offset}")
-        sentinel, number, size, start, padding = struct.unpack_from("<IIQQQ", head)
+        sentinel, number, size, start, padding = struct.unpack_from("<IIQQQ", head.tobytes())
         count = int(np.prod(shape, dtype=np.int64))
         expected = _size(kind, count)
         if sentinel != _SENTINEL or kind not in _TYPES or number != _TYPES[kind][1] or size != expected:
@@ -131,7 +131,7 @@ def shape_of(value_type: Any) -> tuple[int, ...]:
 
 
 def dequantize_affine(inputs: dict[str, Any]) -> np.ndarray:
-    """constexpr_affine_dequantize (iOS 16): scale * (quantized_data - zero_point), along `axis` where they are vectors."""
+    """constexpr_affine_dequantize (iOS 16): scale * (quantized_data - zero_point); vectors go along `axis`."""
     data = inputs["quantized_data"]
     axis = int(inputs["axis"])
 
