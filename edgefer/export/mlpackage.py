@@ -81,7 +81,10 @@ def write_package(package: Path, spec: Any, weights: Path) -> None:
         identifier = str(uuid.uuid5(uuid.NAMESPACE_URL, inside)).upper()
         entries[identifier] = {"author": "com.apple.CoreML", "description": what, "name": path.name, "path": inside}
     manifest = {"fileFormatVersion": "1.0.0", "itemInfoEntries": entries, "rootModelIdentifier": next(iter(entries))}
-    (package / "Manifest.json").write_text(json.dumps(manifest, indent=4) + "\n", "utf-8", newline="\n")
+    # Sorted and indented as Apple's library does it: coremltools writes this file anew whenever it opens a package,
+    # and that must not change its hash.
+    text = json.dumps(manifest, indent=4, sort_keys=True) + "\n"
+    (package / "Manifest.json").write_bytes(text.encode())
 
 
 def write_spec(package: Path, spec: Any) -> None:

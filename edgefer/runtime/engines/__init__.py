@@ -53,13 +53,15 @@ class Bindable(Protocol):
 class Row:
     """One registered engine or target: its module, the packages it needs, and the extra that brings them.
 
-    `system` is the one system it works on, as `platform.system()` calls it; None for all.
+    `system` is the one system it works on, as `platform.system()` calls it; None for all. `threads`: whether an engine
+    takes a number of CPU threads; those that do not refuse one.
     """
 
     module: str
     needs: tuple[str, ...]
     extra: str
     system: str | None = field(default=None, kw_only=True)
+    threads: bool = field(default=True, kw_only=True)
 
     @property
     def elsewhere(self) -> str | None:
@@ -74,7 +76,7 @@ ENGINES: dict[str, Row] = {
     "onnx": Row("edgefer.runtime.engines.onnxruntime", ("onnxruntime",), "cpu"),
     "tensorrt": Row("edgefer.runtime.engines.tensorrt", ("tensorrt", "cuda"), "tensorrt"),
     "tensorrt-rtx": Row("edgefer.runtime.engines.tensorrt_rtx", ("tensorrt_rtx", "cuda"), "tensorrt-rtx"),
-    "coreml": Row("edgefer.runtime.engines.coreml", ("coremltools", "PIL"), "coreml", system="Darwin"),
+    "coreml": Row("edgefer.runtime.engines.coreml", ("coremltools", "PIL"), "coreml", system="Darwin", threads=False),
 }
 
 
