@@ -2,8 +2,8 @@
 
 The manifest is what the runtime knows about the model: labels, preprocessing, precision, hashes. It is sealed with a
 hash of itself, so that an edit by hand is noticed, and holds the hashes of the files beside it, which are checked
-before any engine sees their bytes. An ONNX file carries the same manifest inside, so that it stands alone; that copy
-names the hash of the rest of the file instead. Neither needs onnx: the few protobuf fields are read here.
+before any engine sees their bytes. An ONNX file and a Core ML package carry the same manifest inside, so that they
+stand alone; that copy names the hash of the rest instead: see `edgefer.embedded`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from edgefer.embedded import append_onnx, is_mlpackage, split_mlpackage, split_onnx
 from edgefer.emotions import EMOTIONS
 from edgefer.errors import ArtifactError
-from edgefer.files import sha256_file
+from edgefer.files import package_files, sha256_file
 from edgefer.preprocess import Preprocess
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 PARITY = "parity.json"
-METADATA_KEY = "edgefer.manifest"
 _MAX_MANIFEST = 1 << 20
 _REBUILD = "export it again with `edgefer export`."
 
@@ -35,7 +35,7 @@ class Manifest:
 
     Attributes:
         target: "onnx", "tensorrt", "tensorrt-rtx" or "coreml".
-        precision: "fp32", "fp16" or "int8", as read back from the built file.
+        precision: "fp32", "fp16", "int8" or "int4": the type of most weights, as read back from the built file.
         labels: names of the outputs; always the canonical order.
         preprocess: how images become its input.
         architecture: the widths, as `Architecture.to_dict` gives them, and "name" where it is a preset.
@@ -47,7 +47,8 @@ class Manifest:
         tools: versions of what built it.
         device: what it was built on and for, when that matters (engines); empty when it runs anywhere.
         files: SHA-256 of each file (or package folder) of the artifact, by name; the model comes first.
-        proof: "passed", or "not run" when no engine could run it where it was built.
+        proof: "passed"; "evaluated" when the saved file was proven by evaluating it operation by operation, since its
+            engine does not run where it was built; or "not run".
         layers: for engines, which kinds of layer compute in which number type, as found in what was built.
     """
 
@@ -133,25 +134,32 @@ class Artifact:
     manifest: Manifest
 
     @property
+    def alone(self) -> bool:
+        """Whether this is a model file (or package) by itself, without the directory around it."""
+        return not self.path.is_dir() or is_mlpackage(self.path)
+
+    @property
     def model(self) -> Path:
         """The model file, or package folder."""
-        return self.path / self.manifest.model if self.path.is_dir() else self.path
+        return self.path if self.alone else self.path / self.manifest.model
 
 
 def open_artifact(path: str | os.PathLike[str]) -> Artifact:
-    """Open an artifact directory, or an ONNX file that carries its manifest, and check every hash.
+    """Open an artifact directory, or an ONNX file or Core ML package that carries its manifest; check every hash.
 
     Raises:
         ArtifactError: missing, incomplete, of another schema, or any byte is not what the export wrote.
     """
     place = Path(path)
+    if is_mlpackage(place):
+        return _open_alone(place, "Core ML package")
     if place.is_dir():
         return _open_directory(place)
     if not place.is_file():
         raise ArtifactError(f"{place} does not exist.", "pass the directory that `edgefer export --out` wrote.")
     if place.suffix != ".onnx":
         raise ArtifactError(f"{place} is not an artifact.", "pass the directory that `edgefer export --out` wrote.")
-    return _open_onnx(place)
+    return _open_alone(place, "ONNX file")
 
 
 def read_manifest(place: Path) -> Manifest:
@@ -178,25 +186,24 @@ def _open_directory(place: Path) -> Artifact:
     return Artifact(place, manifest)
 
 
-def _open_onnx(place: Path) -> Artifact:
-    data = place.read_bytes()
+def _open_alone(place: Path, kind: str) -> Artifact:
     try:
-        payload, embedded = split_onnx(data)
+        content, embedded = split_mlpackage(place) if place.is_dir() else split_onnx(place.read_bytes())
     except (IndexError, ValueError):
-        raise ArtifactError(f"{place} is not a whole ONNX file.", "copy or download it again.") from None
+        raise ArtifactError(f"{place} is not a whole {kind}.", "copy or download it again.") from None
     if embedded is None:
         raise ArtifactError(
             f"{place} carries no edgefer manifest.", "only files written by `edgefer export` can be loaded."
         )
     manifest = Manifest.from_dict(_parse(embedded, str(place)), str(place))
-    if manifest.files[manifest.model] != payload:
+    if manifest.files[manifest.model] != content:
         raise ArtifactError(f"{place} is not the file that was exported: its hash differs.", _REBUILD)
     return Artifact(place, manifest)
 
 
 def read_parity(artifact: Artifact) -> dict[str, Any] | None:
-    """The parity report of an artifact directory, None for a single file."""
-    if not artifact.path.is_dir():
+    """The parity report of an artifact directory, None for a model file alone."""
+    if artifact.alone:
         return None
     report = _parse((artifact.path / PARITY).read_bytes(), PARITY)
     return dict(report)
@@ -207,7 +214,7 @@ def sha256_path(path: Path) -> str:
     if path.is_file():
         return sha256_file(path)
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+    for file in package_files(path):
         digest.update(f"{file.relative_to(path).as_posix()} {sha256_file(file)}\n".encode())
     return digest.hexdigest()
 
@@ -217,80 +224,14 @@ def dump(values: Mapping[str, Any]) -> bytes:
     return (json.dumps(values, indent=2) + "\n").encode()
 
 
+def embedded_manifest(manifest: Manifest) -> bytes:
+    """The manifest as model files carry it inside: JSON on one line, the same bytes for the same manifest."""
+    return json.dumps(manifest.to_dict(), sort_keys=True).encode()
+
+
 def append_manifest(payload: bytes, manifest: Manifest) -> bytes:
-    """Return an ONNX file's bytes with `manifest` in its metadata. `payload` must have no metadata yet.
-
-    Protobuf messages concatenate: a field appended to a serialised ModelProto belongs to it.
-    """
-    entry = _field(1, METADATA_KEY.encode()) + _field(2, json.dumps(manifest.to_dict(), sort_keys=True).encode())
-    return payload + _field(_METADATA_PROPS, entry)
-
-
-def split_onnx(data: bytes) -> tuple[str, bytes | None]:
-    """Return the SHA-256 of an ONNX file without its metadata, and the manifest found in there, or None.
-
-    Raises:
-        ValueError, IndexError: `data` is not a whole protobuf message.
-    """
-    digest, found = hashlib.sha256(), None
-    view = memoryview(data)
-    for number, start, value, end in _fields(view):
-        if number != _METADATA_PROPS:
-            digest.update(view[start:end])
-            continue
-        entry = {n: bytes(view[value:end][v:e]) for n, _, v, e in _fields(view[value:end])}
-        if entry.get(1) == METADATA_KEY.encode():
-            found = entry.get(2)
-    return digest.hexdigest(), found
-
-
-_METADATA_PROPS = 14  # ModelProto.metadata_props in onnx.proto
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (field number, start of the tag, start of the value, end) of a protobuf message's fields."""
-    at = 0
-    while at < len(data):
-        start = at
-        tag, at = _varint(data, at)
-        kind = tag & 7
-        if kind == 0:
-            _, end = _varint(data, at)
-        elif kind == 2:
-            length, at = _varint(data, at)
-            end = at + length
-        elif kind in (1, 5):
-            end = at + (8 if kind == 1 else 4)
-        else:
-            raise ValueError(f"protobuf wire type {kind}")
-        if end > len(data):
-            raise ValueError("a field ends beyond the message")
-        yield tag >> 3, start, at, end
-        at = end
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a varint of more than ten bytes")
-
-
-def _field(number: int, value: bytes) -> bytes:
-    return _encode_varint(number << 3 | 2) + _encode_varint(len(value)) + value
-
-
-def _encode_varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    """Return an ONNX file's bytes with `manifest` in its metadata. `payload` must have no metadata yet."""
+    return append_onnx(payload, embedded_manifest(manifest))
 
 
 def _parse(data: bytes, name: str) -> Any:

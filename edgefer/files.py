@@ -27,6 +27,12 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def package_files(folder: Path) -> list[Path]:
+    """The files below a folder, sorted by path; without those that Finder leaves wherever somebody looked."""
+    found = (p for p in folder.rglob("*") if p.is_file() and p.name != ".DS_Store")
+    return sorted(found, key=lambda p: p.relative_to(folder).as_posix())  # paths sort differently on Windows
+
+
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; when the block ends well it is flushed and renamed over `path`."""

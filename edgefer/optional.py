@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import metadata
+import logging
+import warnings
+from importlib import import_module, metadata
 from importlib.util import find_spec
+from typing import Any
 
 from edgefer.errors import UnavailableError
 
@@ -49,3 +52,20 @@ def require(modules: tuple[str, ...], extra: str, what: str, otherwise: str = ""
             raise UnavailableError(
                 f"{what} needs {module}, which is not installed.", f'pip install "edgefer[{extra}]"{otherwise}'
             )
+
+
+def import_quietly(module: str) -> Any:
+    """Import a module whose package remarks on what else is installed (coremltools does), without the remarks.
+
+    Raises:
+        ImportError: it is not installed, or does not start.
+    """
+    logger = logging.getLogger(module.partition(".")[0])
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return import_module(module)
+    finally:
+        logger.setLevel(level)

@@ -18,7 +18,7 @@ PACKAGE = Path(edgefer.__file__).parent
 FLOORS = [
     {"emotions", "errors", "files", "optional", "weights"},
     {"images", "preprocess", "_drawing", "samples"},
-    {"artifact"},
+    {"embedded", "artifact"},
     {"runtime"},
     {"model", "data"},
     {"train", "export", "parity"},

@@ -21,7 +21,6 @@ from onnx import TensorProto, helper
 
 from edgefer.artifact import (
     MANIFEST,
-    METADATA_KEY,
     PARITY,
     Artifact,
     Manifest,
@@ -30,8 +29,8 @@ from edgefer.artifact import (
     open_artifact,
     read_parity,
     sha256_path,
-    split_onnx,
 )
+from edgefer.embedded import METADATA_KEY, split_onnx
 from edgefer.emotions import EMOTIONS
 from edgefer.errors import ArtifactError
 

@@ -7,15 +7,20 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgefer.artifact import open_artifact
 from edgefer.errors import UnavailableError
-from edgefer.runtime.engines import Bindable, Bound
-from edgefer.runtime.recognizer import Recognizer, load
+from edgefer.runtime.engines import ENGINES, Bindable, Bound, open_engine
+from edgefer.runtime.recognizer import Recognizer
+from edgefer.weights import ARTIFACT, shipped
 
 
 def artifact(boundary: str, threads: int, batch: int, path: str | None, provider: str | None = None) -> Any:
     """An artifact of any target, through the runtime; None for the model that ships."""
     cv2.setNumThreads(threads)
-    recognizer = load(path, provider=provider, threads=threads, batch=batch)
+    opened = open_artifact(path or shipped(ARTIFACT))
+    row = ENGINES.get(opened.manifest.target)
+    own = threads if row is None or row.threads else None
+    recognizer = Recognizer(opened, open_engine(opened, provider, own), batch)
     kinds = {"compute": _Compute, "host": _Host, "end_to_end": _EndToEnd}
     return kinds[boundary](recognizer)
 

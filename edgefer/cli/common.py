@@ -25,7 +25,11 @@ Images = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads (default: all physical cores).")]
 Provider = Annotated[
-    str | None, typer.Option("--provider", help="What runs an ONNX artifact: cpu, cuda, tensorrt, coreml, openvino.")
+    str | None,
+    typer.Option(
+        "--provider",
+        help="What runs an ONNX artifact: cpu, cuda, tensorrt, coreml, openvino; a Core ML one: ALL, CPU_ONLY, ...",
+    ),
 ]
 
 RENDERED = 256  # faces of the default probe

@@ -47,6 +47,8 @@ def command(json: Json = False, debug: Debug = False) -> None:
 def _check(target: str, what: str, row: Row | None) -> dict[str, Any]:
     if row is None:
         return {"target": target, "what": what, "ok": False, "detail": "not part of this version", "extra": None}
+    if row.elsewhere:
+        return {"target": target, "what": what, "ok": False, "detail": f"only on {row.elsewhere}", "extra": None}
     missing = [module for module in row.needs if not installed(module)]
     detail = ", ".join(f"{module} {version(module)}" for module in row.needs if module not in missing)
     if missing:

@@ -15,13 +15,15 @@ from edgefer.optional import require
 from edgefer.weights import ARTIFACT, shipped
 
 NAME = "info"
-_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
+_BYTES = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0, "int4": 0.5}
 
 
 def command(
     artifact: Annotated[
         Path | None,
-        typer.Argument(help="Artifact directory, exported .onnx file, or a checkpoint; the shipped one if left out."),
+        typer.Argument(
+            help="Artifact directory, exported .onnx or .mlpackage, or a checkpoint; the shipped one if left out."
+        ),
     ] = None,
     size: Annotated[int | None, typer.Option(help="For a checkpoint: input size to specialise for.")] = None,
     json: Json = False,
@@ -75,9 +77,10 @@ def _describe_types(kinds: Mapping[str, Any]) -> str:
 def _describe_proof(proof: str, parity: dict[str, Any] | None) -> str:
     if parity is None:
         return f"{proof}; the report is not in the file but beside it in the artifact's directory"
-    if proof != "passed":
-        return f"{proof}: {parity.get('reason', '')}"
-    return f"passed on {parity['probe']}: max |dp| {parity['max_delta']:.1e}, {parity['engine']}"
+    if proof == "not run":
+        return f"not run: {parity.get('reason', '')}"
+    runtime = f"; runtime {parity['runtime']}" if "runtime" in parity else ""
+    return f"{proof} on {parity['probe']}: max |dp| {parity['max_delta']:.1e}, {parity['engine']}{runtime}"
 
 
 def _checkpoint(path: Path, size: int | None, output: Output) -> None:

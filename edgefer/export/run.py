@@ -16,9 +16,8 @@ from edgefer.files import replace_directory
 from edgefer.model.checkpoint import Checkpoint, weights_sha256
 from edgefer.model.resemotenet import count_parameters, preset_name
 from edgefer.model.specialize import MAX_SIZE, MIN_SIZE, specialize
-from edgefer.parity.compare import Comparison, Probe, Progress, compare, reference_preprocess, report
-from edgefer.runtime.engines import ENGINES, open_engine
-from edgefer.runtime.recognizer import Recognizer
+from edgefer.parity.compare import Comparison, Probe, Progress, reference_preprocess
+from edgefer.parity.prove import Proof, open_candidates, prove
 
 Say = Callable[[str, str], None]  # step, what came out of it
 
@@ -83,10 +82,11 @@ def export(
     with replace_directory(out) as folder:
         built = builder(options.target).build(request, folder)
         say("export", f"{built.summary:50s}  {megabytes(_size(folder / built.model))}")
-        manifest = _manifest(request, options, built, parameters)
+        for warning in built.warnings:
+            say("warning", warning)
+        manifest = _manifest(request, options, built, (parameters[0], built.parameters or parameters[1]))
         _write_manifest(folder, built, manifest)
-        proof = _prove(checkpoint, folder, probe, options, progress)
-        say("parity", proof.pop("text"))
+        proof = _prove(checkpoint, folder, probe, options, say, progress)
         (folder / PARITY).write_bytes(dump(proof))
         # Only now the verdict is known; inside the model file it changes the metadata and nothing that is computed.
         _write_manifest(folder, built, replace(manifest, proof=proof["verdict"]))
@@ -164,28 +164,44 @@ def _write_manifest(folder: Path, built: Built, manifest: Manifest) -> None:
 
 
 def _prove(
-    checkpoint: Checkpoint, folder: Path, probe: Probe, options: Options, progress: Progress | None
+    checkpoint: Checkpoint, folder: Path, probe: Probe, options: Options, say: Say, progress: Progress | None
 ) -> dict[str, Any]:
-    artifact = open_artifact(folder)
     try:
-        if options.target not in ENGINES:
-            raise UnavailableError(f"no engine here runs {options.target}.", "verify it where one does.")
-        recognizer = Recognizer(artifact, open_engine(artifact))
+        candidates = open_candidates(open_artifact(folder))
+        if options.require_run and candidates.not_run:
+            raise candidates.not_run
     except UnavailableError as error:
         if options.require_run:
             raise
-        text = f"built, not run: {error}"
-        return {"verdict": "not run", "reason": str(error), "hint": error.hint, "text": text}
-    comparison = compare(checkpoint, recognizer, probe, progress)
-    text = describe(comparison)
-    if not comparison.passed:
+        say("parity", f"built, not run: {error}")
+        return {"verdict": "not run", "reason": str(error), "hint": error.hint}
+    proof = prove(checkpoint, candidates, probe, progress)
+    if not proof.comparison.passed:
         hint = "pass --no-specialize to see whether a rewrite is the cause, and report it with the checkpoint."
-        if comparison.agreement is not None:
-            hint = "calibrate and prove on faces like yours (--calibration DIR --images DIR), or take --precision fp16."
+        if proof.comparison.agreement is not None:
+            hint = (
+                "prove it on faces like yours (--images DIR), calibrated on them where the target takes --calibration, "
+                "or take fp16."
+            )
         raise NotProvenError(
-            comparison, f"the artifact predicts differently: {why(comparison)}; nothing was written.", hint
+            proof.comparison,
+            f"the artifact predicts differently: {why(proof.comparison)}; nothing was written.",
+            hint,
         )
-    return {**report(comparison, probe, recognizer.engine.name), "text": text}
+    tell(proof, say)
+    return proof.report(probe)
+
+
+def tell(proof: Proof, say: Say) -> None:
+    """Print a proof: the figures that decide, each way to run it where there are several, and what was not run."""
+    say("parity", describe(proof.comparison))
+    for way in proof.ways:
+        if way.provider:
+            devices = "".join(f", {count} operations on {device}" for device, count in way.devices.items())
+            say(f"  {way.provider}", f"max |dp| {way.comparison.deltas.max():.1e}{devices}")
+    if proof.not_run:
+        say("proven", str(proof.proves))
+        say("runtime", f"not run: {proof.not_run}")
 
 
 def why(comparison: Comparison) -> str:

@@ -49,6 +49,8 @@ class Built:
             format has no place for it.
         batch: the batch sizes it takes, where the target chose them itself; else those of the request hold.
         layers: for the manifest, see there.
+        parameters: learnable scalars in the file, where they are not those that `specialize` leaves.
+        warnings: what the builder wants the user to know, a line each.
     """
 
     model: str
@@ -60,6 +62,8 @@ class Built:
     seal: Callable[[Any], None] | None = None
     batch: tuple[int, ...] | None = None
     layers: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Builder(Protocol):
@@ -139,6 +143,16 @@ TARGETS: dict[str, Target] = {
             _WORKSPACE,
             _CALIBRATION,
             Option("compute_capability", str, "GPUs it is for, as 8.6,8.9,12.0; the one here if left out"),
+        ),
+    ),
+    "coreml": Target(
+        "edgefer.export.coreml",
+        ("torch", "safetensors", "coremltools"),
+        "export,coreml",
+        options=(
+            Option("compress", str, "Store weights smaller", ("none", "int8", "int4")),
+            Option("deployment_target", str, "Oldest system to run on", ("iOS15", "iOS16", "iOS17", "iOS18", "iOS26")),
+            Option("compute_units", str, "What may run it", ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")),
         ),
     ),
 }

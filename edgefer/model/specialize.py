@@ -63,9 +63,9 @@ class SpecializedNet(nn.Module):
 
     fc4: nn.Linear
 
-    def __init__(self, network: ResEmoteNet, size: int) -> None:
+    def __init__(self, network: ResEmoteNet, size: int, products: bool = True) -> None:
         super().__init__()
-        self.size = size
+        self.size, self.products = size, products
         self.applied: dict[str, list[str]] = {}
         for i in (1, 2, 3):
             conv = self._fold(f"conv{i}", getattr(network, f"conv{i}"), getattr(network, f"bn{i}"))
@@ -89,7 +89,7 @@ class SpecializedNet(nn.Module):
         conv1 = self._cut(f"{name}.conv1", self._fold(f"{name}.conv1", block.conv1, block.bn1), size)
         conv2 = self._cut(f"{name}.conv2", self._fold(f"{name}.conv2", block.conv2, block.bn2), out)
         shortcut = self._fold(f"{name}.shortcut", block.shortcut[0], block.shortcut[1])
-        if not applies(conv1, size):
+        if not (self.products and applies(conv1, size)):
             return ConvBlock(conv1, conv2, shortcut), out
         self.applied[f"{name}.conv1"].append("map_product")
         self.applied[f"{name}.conv2"].append("map_product")
@@ -147,15 +147,17 @@ def _pool(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def specialize(network: ResEmoteNet, size: int) -> SpecializedNet:
+def specialize(network: ResEmoteNet, size: int, products: bool = True) -> SpecializedNet:
     """Return the rewritten network for `size` x `size` inputs. `network` is left as it is.
+
+    `products` allows `map_product` and `merge_shortcut`; hardware made for convolutions does better without them.
 
     Raises:
         ValueError: `size` is outside 32..224.
     """
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise ValueError(f"size must be {MIN_SIZE} to {MAX_SIZE} pixels, not {size}")
-    return SpecializedNet(network, size).eval()
+    return SpecializedNet(network, size, products).eval()
 
 
 def savings(network: ResEmoteNet, specialized: SpecializedNet) -> Savings:

@@ -1,17 +1,16 @@
-"""Find the first layer at which an ONNX artifact departs from its checkpoint.
+"""Find the first layer at which an artifact departs from its checkpoint.
 
-Exports name one tensor after each stage of the network. Here those tensors are made outputs again, and compared with
-the same stages of the plain PyTorch network on the same images.
+Exports name one tensor after each stage of the network. Here those tensors are read, each target in its own way, and
+compared with the same stages of the plain PyTorch network on the same images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
-import onnx
-import onnxruntime
 import torch
 
 from edgefer.artifact import Artifact
@@ -20,10 +19,18 @@ from edgefer.errors import UnavailableError
 from edgefer.images import decode
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.specialize import plain_stages
+from edgefer.optional import require
 from edgefer.parity.compare import Probe, reference_preprocess
+from edgefer.runtime.engines import Row
+
+# How a target's stages are read: a module with `layers(artifact, images, names) -> {name: [N, ...]}`.
+LAYERS: dict[str, Row] = {
+    "onnx": Row("edgefer.parity.onnx_layers", ("onnx", "onnxruntime"), "export,cpu"),
+    "coreml": Row("edgefer.parity.coreml_program", ("coremltools",), "coreml"),
+}
 
 # Largest error a stage may have, relative to the stage's largest value, by precision.
-TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2}
+TOLERANCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1, "int4": 5e-1}
 IMAGES = 16
 
 
@@ -43,15 +50,18 @@ def bisect(checkpoint: Checkpoint, artifact: Artifact, probe: Probe) -> list[Sta
     it is the first to depart, the class order or the last layer differs.
 
     Raises:
-        UnavailableError: the artifact is not an ONNX file, or one without named stages.
+        UnavailableError: the stages of this target cannot be read, or the artifact has none.
     """
-    if artifact.manifest.target != "onnx":
+    target = artifact.manifest.target
+    if target not in LAYERS:
         raise UnavailableError(
-            f"--bisect does not know {artifact.manifest.target} artifacts.", "bisect the ONNX export of the checkpoint."
+            f"--bisect does not know {target} artifacts.", "bisect the ONNX export of the checkpoint."
         )
+    row = LAYERS[target]
+    require(row.needs, row.extra, f"bisecting {target} artifacts")
     images = probe.images[:IMAGES]
     expected = _reference(checkpoint, artifact, images)
-    found = _candidate(artifact, images, list(expected))
+    found = import_module(row.module).layers(artifact, images, list(expected))
     tolerance = TOLERANCE[artifact.manifest.precision]
     stages = []
     for name, reference in expected.items():
@@ -71,24 +81,6 @@ def _reference(
     stages["fc4"] = stages["fc4"][:, permutation(checkpoint.classes)]
     stages["probabilities"] = torch.softmax(stages["fc4"], dim=1)
     return {name: tensor.numpy() for name, tensor in stages.items()}
-
-
-def _candidate(artifact: Artifact, images: Sequence[tuple[str, bytes]], names: list[str]) -> dict[str, np.ndarray]:
-    model = onnx.load(artifact.model)
-    produced = {name for node in model.graph.node for name in node.output}
-    missing = [name for name in names if name not in produced]
-    if missing:
-        raise UnavailableError(f"the artifact has no tensor named {missing[0]}.", "export it with this version.")
-    outputs = {value.name for value in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in outputs)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    preprocess = artifact.manifest.preprocess
-    faces = [preprocess(decode(data, name)) for name, data in images]
-    step = artifact.manifest.batch[0] if artifact.manifest.batch else len(faces)
-    parts = [session.run(names, {"image": np.stack(faces[at : at + step])}) for at in range(0, len(faces), step)]
-    return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}
 
 
 def _as_map(found: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -127,10 +127,11 @@ def load(
     """Load an artifact and return a `Recognizer`.
 
     Args:
-        path: the directory that `edgefer export` wrote, or an exported .onnx file; None for the model that ships with
-            the package.
-        provider: what should run it: "cpu" (the default), "cuda", "tensorrt", "coreml", "openvino" for ONNX files. One
-            that is not there is refused, never replaced.
+        path: the directory that `edgefer export` wrote, or an exported .onnx file or .mlpackage by itself; None for the
+            model that ships with the package.
+        provider: what should run it: "cpu" (the default), "cuda", "tensorrt", "coreml", "openvino" for ONNX files;
+            "ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE" for Core ML (default: what the export was told). One that is
+            not there is refused, never replaced.
         threads: number of CPU threads; None lets the engine choose (all physical cores).
         batch: images given to the engine at once when called with a list.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import platform
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -58,6 +59,8 @@ class Row:
         extra: the extra that brings them; two with a comma between.
         machine: a function "module:name" that raises `UnavailableError` where hardware is missing; "" if any will do.
         otherwise: what else to do when a package is missing, behind the command that installs it.
+        system: the one system it works on, as `platform.system()` calls it; None for all.
+        threads: whether an engine takes a number of CPU threads; those that do not refuse one.
     """
 
     module: str
@@ -65,19 +68,35 @@ class Row:
     extra: str
     machine: str = ""
     otherwise: str = ""
+    system: str | None = field(default=None, kw_only=True)
+    threads: bool = field(default=True, kw_only=True)
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The name of the system that it needs, if this is another one."""
+        return None if self.system in (None, platform.system()) else _SYSTEMS[self.system]
+
+
+_SYSTEMS = {"Darwin": "macOS"}
 
 
 ENGINES: dict[str, Row] = {
     "onnx": Row("edgefer.runtime.engines.onnxruntime", ("onnxruntime",), "cpu"),
     "tensorrt": Row(
-        "edgefer.runtime.engines.tensorrt", ("tensorrt", "cuda.bindings"), "tensorrt", "edgefer.runtime.cuda:gpu"
+        "edgefer.runtime.engines.tensorrt",
+        ("tensorrt", "cuda.bindings"),
+        "tensorrt",
+        "edgefer.runtime.cuda:gpu",
+        threads=False,
     ),
     "tensorrt-rtx": Row(
         "edgefer.runtime.engines.tensorrt_rtx",
         ("tensorrt_rtx", "cuda.bindings"),
         "tensorrt-rtx",
         "edgefer.runtime.cuda:gpu",
+        threads=False,
     ),
+    "coreml": Row("edgefer.runtime.engines.coreml", ("coremltools", "PIL"), "coreml", system="Darwin", threads=False),
 }
 
 
@@ -87,17 +106,39 @@ def open_engine(artifact: Artifact, provider: str | None = None, threads: int | 
     Raises:
         UnavailableError: this installation has no engine for the target, or the machine cannot run it.
     """
+    engine: Engine = _module(artifact).open_engine(artifact, provider, threads)
+    return engine
+
+
+def ways(artifact: Artifact) -> tuple[str | None, ...]:
+    """The providers on which an artifact is to be proven: what its engine's own `ways` names, or its default alone.
+
+    Raises:
+        UnavailableError: as `open_engine`.
+    """
+    own = getattr(_module(artifact), "ways", None)
+    return own(artifact) if own else (None,)
+
+
+def _module(artifact: Artifact) -> Any:
     target = artifact.manifest.target
     if target not in ENGINES:
         raise UnavailableError(f"no engine for {target} artifacts is part of this version.", "upgrade edgefer.")
     row = ENGINES[target]
+    if row.elsewhere:
+        raise UnavailableError(
+            f"{target} artifacts run on {row.elsewhere} only.",
+            f"load it there, or export another target for {_here()}.",
+        )
     require(row.needs, row.extra, f"running {target} artifacts", row.otherwise)
     try:
-        module = import_module(row.module)
+        return import_module(row.module)
     except ImportError as error:
         raise UnavailableError(
             f"{row.needs[0]} is installed but does not start: {error}.",
             f'pip install --force-reinstall "edgefer[{row.extra}]"',
         ) from error
-    engine: Engine = module.open_engine(artifact, provider, threads)
-    return engine
+
+
+def _here() -> str:
+    return _SYSTEMS.get(platform.system(), platform.system())
