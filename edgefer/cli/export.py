@@ -106,7 +106,8 @@ def command(
     files = sorted(p.name for p in artifact.path.iterdir())
     output.line("written", f"{out}/  {'  '.join(files)}")
     proven = manifest.proof == "passed"
-    verify = f"edgefer verify {out} --checkpoint {checkpoint}, on the machine that will run it"
+    same = "" if checkpoint == CHECKPOINT else f" --checkpoint {checkpoint}"
+    verify = f"edgefer verify {out}{same}, on the machine that will run it"
     output.line("next", f"edgefer predict {out} face.jpg" if proven else verify)
     output.result({"out": str(out), "manifest": manifest.to_dict()})
 

@@ -30,7 +30,7 @@ def attach(config: Any, path: Path) -> Any:
     Raises:
         EdgeferError: not even an empty cache is taken.
     """
-    for content in (path.read_bytes() if path.is_file() else b"", b""):
+    for content in (path.read_bytes(), b"") if path.is_file() else (b"",):
         cache = config.create_timing_cache(content)
         if cache is not None and config.set_timing_cache(cache, False):
             return cache
