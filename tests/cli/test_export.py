@@ -237,7 +237,7 @@ def test_a_target_brings_its_own_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     """The flags of `export` are made from the registry: nothing in the command names a target's option."""
     units = Option("compute_units", str, "Where to run", ("cpu", "gpu"))
     strict = Option("strict", bool, "Refuse more")
-    monkeypatch.setattr(targets, "TARGETS", {"abacus": Target("m", (), "x", (units, strict))})
+    monkeypatch.setattr(targets, "TARGETS", {"abacus": Target("m", (), "x", options=(units, strict))})
     seen: dict[str, object] = {}
 
     @with_target_options

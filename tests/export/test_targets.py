@@ -18,8 +18,8 @@ def two_targets(monkeypatch: pytest.MonkeyPatch) -> None:
         targets,
         "TARGETS",
         {
-            "abacus": Target("m", (), "x", (UNITS, LEVEL)),
-            "slide-rule": Target("m", (), "x", (LEVEL,)),
+            "abacus": Target("m", (), "x", options=(UNITS, LEVEL)),
+            "slide-rule": Target("m", (), "x", options=(LEVEL,)),
         },
     )
 
