@@ -93,7 +93,8 @@ def main() -> int:
     from edgefer.bench.candidates import Candidate
     from edgefer.bench.inputs import drawn
     from edgefer.bench.results import NO_DIFFERENCE, ratio
-    from edgefer.bench.runner import Plan, measure
+    from edgefer.bench.runner import measure
+    from edgefer.bench.runs import Plan
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10.0, help="for each candidate; 10 is the default of bench")

@@ -18,6 +18,8 @@ BOUNDARIES = {
     "end_to_end": "bytes of an encoded image in, label out: decoding and resizing included",
 }
 
+SCRATCH = "{scratch}"  # in a variable: a folder that all processes of one candidate share in a run, empty at first
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -28,7 +30,7 @@ class Candidate:
         opener: "package.module:function" or "/path/to/file.py:function"; the contract is in `edgefer.bench.worker`.
         arguments: keyword arguments of the opener; JSON types only.
         python: the interpreter to run it with; a peer may have a virtual environment of its own.
-        environment: variables set on top of this process's and of those that pin the threads.
+        environment: variables set on top of this process's and of those that pin the threads; see `SCRATCH`.
         preprocess: how the faces of the boundaries compute and host are made from the pool of images.
         boundary, pool: its own instead of the plan's and the run's, for runs that compare these.
         bytes: size of what has to be shipped (model file or package); None when it is no file.

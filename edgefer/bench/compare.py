@@ -25,7 +25,7 @@ class Change:
     Attributes:
         key: candidate, boundary, batch, threads and rate.
         old_ms, new_ms: median latencies.
-        slower: how many times as long it takes now, with a 95 % interval over the rounds of both runs.
+        slower: how many times as long it takes now, with a 95 % interval over the processes of both runs.
         regressed: the whole interval lies beyond 1 + tolerance.
     """
 
@@ -98,8 +98,8 @@ def compare(old: Mapping[str, Any], new: Mapping[str, Any], tolerance: float = T
     changes = []
     for key in common:
         a, b = before[key], now[key]
-        slower = unpaired_ratio(np.array(a["round_medians_ms"]), np.array(b["round_medians_ms"]))
-        then, today = (float(np.median(row["round_medians_ms"])) for row in (a, b))
+        slower = unpaired_ratio(np.array(a["process_medians_ms"]), np.array(b["process_medians_ms"]))
+        then, today = (float(np.median(row["process_medians_ms"])) for row in (a, b))
         beyond = slower.low is not None and slower.low > 1 + tolerance
         changes.append(Change(key, then, today, slower, beyond))
     return Comparison(changes, _differences(old, new, before, now))

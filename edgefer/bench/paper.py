@@ -17,11 +17,13 @@ import numpy as np
 from edgefer.bench import environment, ours
 from edgefer.bench.candidates import BOUNDARIES, Candidate
 from edgefer.bench.inputs import Pool, drawn_at
-from edgefer.bench.results import NO_DIFFERENCE, results
-from edgefer.bench.runner import Measured, Plan, Progress, Run, measure
-from edgefer.bench.statistics import LEVEL, Interval, quantile
+from edgefer.bench.results import NO_DIFFERENCE, of_processes, paired, results
+from edgefer.bench.runner import Progress, measure
+from edgefer.bench.runs import Measured, Plan, Run
+from edgefer.bench.statistics import LEVEL, Interval
 
 SIZE = 64
+PROCESSES = 10  # the fewest that bound twelve ratios at once
 PROOF = 32  # drawn faces that an export is proven on before it is measured
 NOT_STATED = {
     "batch": "how many images a call had",
@@ -106,7 +108,7 @@ def bench(
     """
     about, before = environment.record(), environment.moment()
     pools = {dataset.name: dataset.pool() for dataset in DATASETS}
-    plan = Plan(boundary="host", batch=1, threads=threads, seconds=seconds)
+    plan = Plan(boundary="host", batch=1, threads=threads, seconds=seconds, processes=PROCESSES)
     runs = [measure(candidates(path, pools), plan, pools["FER2013"], progress) for path in models.values()]
     found = results(runs, about, before, environment.moment(), command)
     tables = {name: table(run) for name, run in zip(models, runs, strict=True)}
@@ -132,7 +134,7 @@ def table(run: Run) -> dict[str, Any]:
 
 
 def _pairs(run: Run) -> list[dict[str, Any]]:
-    """Every data set against FER2013, and ExpW against AffectNet-7, at every boundary: times as long, by rounds.
+    """Every data set against FER2013, and ExpW against AffectNet-7, at every boundary: times as long.
 
     Twelve intervals are read together, so each is wide enough for all to hold at once (Bonferroni).
     """
@@ -142,8 +144,8 @@ def _pairs(run: Run) -> list[dict[str, Any]]:
     for base, other in wanted:
         pair: dict[str, Any] = {"base": base.name, "other": other.name, "paper": other.paper_ms / base.paper_ms}
         for boundary in BOUNDARIES:
-            longer = _find(run, other, boundary).round_medians / _find(run, base, boundary).round_medians
-            pair[boundary] = asdict(_of_rounds(longer, level))
+            longer = paired(_find(run, other, boundary), _find(run, base, boundary))
+            pair[boundary] = asdict(of_processes(longer, level))
         found.append(pair)
     return found
 
@@ -201,16 +203,13 @@ def _find(run: Run, dataset: DataSet, boundary: str) -> Measured:
 
 
 def _median(measured: Measured) -> Interval:
-    return _of_rounds(measured.round_medians / 1e6)
+    return of_processes(measured.process_medians / 1e6)
 
 
 def _difference(longer: Measured, shorter: Measured) -> Interval:
-    """Median of the differences round by round, in ms."""
-    return _of_rounds((longer.round_medians - shorter.round_medians) / 1e6)
-
-
-def _of_rounds(values: np.ndarray, level: float = LEVEL) -> Interval:
-    return quantile(values, 0.5, level) or Interval(float(np.median(values)), None, None)
+    """Median of the differences, round by round within a process and then over the processes, in ms."""
+    pairs = zip(longer.processes, shorter.processes, strict=True)
+    return of_processes(np.array([np.median(a.round_medians - b.round_medians) for a, b in pairs]) / 1e6)
 
 
 def tabulate(found: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

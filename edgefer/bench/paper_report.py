@@ -14,7 +14,7 @@ from edgefer.bench.page import machine, page, picture_element, table_element
 from edgefer.bench.paper import findings, tabulate
 from edgefer.bench.pictures import Picture
 from edgefer.bench.report import METHOD, about, pipes, remarks, samples
-from edgefer.bench.runner import Run
+from edgefer.bench.runs import Run
 from edgefer.files import replace_file
 
 if TYPE_CHECKING:

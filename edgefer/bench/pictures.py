@@ -13,7 +13,7 @@ import numpy as np
 from edgefer.bench.look import Look, legend, panels, plain_log, save
 from edgefer.bench.report import title
 from edgefer.bench.results import NO_DIFFERENCE
-from edgefer.bench.runner import Measured, Run
+from edgefer.bench.runs import Measured, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgefer.bench.candidates import Candidate
+from edgefer.bench.candidates import SCRATCH, Candidate
 from edgefer.errors import EdgeferError, UnavailableError, UsageError
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -29,9 +29,10 @@ class CandidateError(EdgeferError):
 class Worker:
     """One candidate's process. `ask` sends a request and returns the answer; see `worker.Session`."""
 
-    def __init__(self, candidate: Candidate, threads: int) -> None:
+    def __init__(self, candidate: Candidate, threads: int, scratch: str = "") -> None:
         self.candidate = candidate
         pinned = dict.fromkeys(THREAD_VARIABLES, str(threads))
+        own = {name: value.replace(SCRATCH, scratch) for name, value in candidate.environment.items()}
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (closed in close)
         try:
             self._process = subprocess.Popen(
@@ -41,7 +42,7 @@ class Worker:
                 stderr=self._log,
                 text=True,
                 encoding="utf-8",
-                env={**os.environ, **pinned, **candidate.environment},
+                env={**os.environ, **pinned, **own},
             )
         except OSError as error:
             self._log.close()

@@ -10,19 +10,21 @@ from typing import Any
 from edgefer.bench.candidates import BOUNDARIES
 from edgefer.bench.environment import describe
 from edgefer.bench.results import NO_DIFFERENCE
-from edgefer.bench.runner import Block, Run
+from edgefer.bench.runs import Block, Run
 from edgefer.files import replace_file
 
 STARVED = 0.9  # of one CPU, at work
 Table = tuple[list[str], list[list[str]]]
 
 METHOD = (
-    "Each candidate runs in a fresh process. They take turns in short blocks, never two at a time, in an order that "
-    "changes from round to round; ratios are taken within rounds, where whatever the machine did hit all of them. "
-    "Inputs rotate through distinct images. The first calls of a turn are kept apart as lead-in; no other sample is "
-    "dropped. Intervals come from order statistics and assume no distribution; those of latencies are widened by how "
-    "much rounds differ. Where the interval of a ratio holds 1, no difference is shown. Answers were compared with the "
-    "first candidate's outside the timed region."
+    "Every candidate is started several times over, in fresh processes, and its processes take turns with those of "
+    "the others in short blocks, never two at a time, in an order that changes from round to round. Ratios are "
+    "taken within rounds, where whatever the machine did hit all of them, and give one figure a process; intervals "
+    "are over the processes, since two of one program differ for as long as they live. Intervals come from order "
+    "statistics and assume no distribution; those of latencies span what the samples leave open and how processes "
+    "differ. Where the interval of a ratio holds 1, no difference is shown. Inputs rotate through distinct images. "
+    "The first calls of a turn are kept apart as lead-in; no other sample is dropped. Load time and first call are "
+    "those of the first process. Answers were compared with the first candidate's outside the timed region."
 )
 
 
@@ -144,12 +146,13 @@ def samples(runs: Sequence[Run]) -> Iterator[str]:
     for number, run in enumerate(runs):
         for measured in run.measured:
             base: dict[str, Any] = {"run": number, "candidate": measured.candidate.name}
-            warmup = measured.warmup
-            yield _line({**base, "phase": "warmup", "start_ns": warmup.starts.tolist(), "ns": warmup.ns.tolist()})
-            for block in measured.blocks:
-                place = {"round": block.round, "position": block.position}
-                yield _line({**base, "phase": "lead", **place, **_cut(block, slice(0, block.lead))})
-                yield _line({**base, "phase": "measured", **place, **_cut(block, slice(block.lead, None))})
+            for start, process in enumerate(measured.processes):
+                warmup, here = process.warmup, {**base, "process": start}
+                yield _line({**here, "phase": "warmup", "start_ns": warmup.starts.tolist(), "ns": warmup.ns.tolist()})
+                for block in process.blocks:
+                    place = {"round": block.round, "position": block.position}
+                    yield _line({**here, "phase": "lead", **place, **_cut(block, slice(0, block.lead))})
+                    yield _line({**here, "phase": "measured", **place, **_cut(block, slice(block.lead, None))})
 
 
 def write(folder: Path, results: Mapping[str, Any], runs: Sequence[Run]) -> list[Path]:
@@ -202,8 +205,9 @@ def _ends(found: Mapping[str, Any] | None) -> str:
 def _ratio(found: Mapping[str, Any] | None) -> tuple[str, str]:
     if found is None:
         return "1", "-"
+    ends = f"{found['low']:.2f} to {found['high']:.2f}" if found["low"] is not None else "too few processes"
     note = f", {NO_DIFFERENCE}" if found["verdict"] == NO_DIFFERENCE else ""
-    return f"{found['value']:.2f}", f"{found['low']:.2f} to {found['high']:.2f}{note}"
+    return f"{found['value']:.2f}", f"{ends}{note}"
 
 
 def pipes(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

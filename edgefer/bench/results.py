@@ -6,7 +6,7 @@ too few samples for one, and the whole is null where there are too few for the e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from edgefer import __version__
 from edgefer.bench.agreement import agreement
-from edgefer.bench.runner import Block, Measured, Plan, Run
-from edgefer.bench.statistics import LEVEL, Interval, effective_size, quantile
+from edgefer.bench.runs import Block, Measured, Plan, Run
+from edgefer.bench.statistics import LEVEL, Interval, grouped_quantile, quantile
 from edgefer.bench.steady import drift
 
 SCHEMA = 1
@@ -66,7 +66,8 @@ def summarise(measured: Measured, first: Measured, plan: Plan) -> dict[str, Any]
     candidate = measured.candidate
     same = agreement(first, measured)
     trend = drift(measured.round_medians)
-    blocks = measured.blocks
+    blocks, processes = measured.blocks, measured.processes
+    first_process = processes[0]  # what it left behind (compiled code, files in memory) the later ones may find
     return {
         "name": candidate.name,
         "boundary": candidate.boundary or plan.boundary,
@@ -74,53 +75,70 @@ def summarise(measured: Measured, first: Measured, plan: Plan) -> dict[str, Any]
         "details": {**candidate.details, **measured.about},
         "clock": measured.clock,
         "n": len(measured.ns),
+        "processes": len(processes),
         "rounds": len(blocks),
         "latency_ms": latency(measured),
         "images_per_second": None if plan.rate else _dict(throughput(measured, plan.batch)),
         "ratio": None if measured is first else ratio(first, measured),
-        "load_ms": measured.load_ns / 1e6,
-        "first_call_ms": measured.first_ns / 1e6,
-        "bind_ms": measured.bind_ns / 1e6,
+        "load_ms": first_process.load_ns / 1e6,
+        "first_call_ms": first_process.first_ns / 1e6,
+        "bind_ms": first_process.bind_ns / 1e6,
         "bytes": candidate.bytes,
-        "peak_bytes": measured.peak_bytes,
-        "python_bytes": measured.python_bytes,
-        "device_bytes": measured.device_bytes,
+        "peak_bytes": _largest(process.peak_bytes for process in processes),
+        "python_bytes": _largest(process.python_bytes for process in processes),
+        "device_bytes": _largest(process.device_bytes for process in processes),
         "cpus_used": sum(block.cpu_ns for block in blocks) / sum(map(_span, blocks)),
         "accuracy": candidate.accuracy,
         "agreement": asdict(same) if same else None,
         "warmup": {
-            "calls": len(measured.warmup.ns),
-            "seconds": float(measured.warmup.ns.sum()) / 1e9,
-            "settled": measured.warmup.settled,
+            "calls": sum(len(process.warmup.ns) for process in processes),
+            "seconds": sum(float(process.warmup.ns.sum()) for process in processes) / 1e9,
+            "settled": sum(process.warmup.settled for process in processes),
         },
         "drift": {"change": trend.change, "p": trend.p},
         "arrivals": arrivals(measured) if plan.rate else None,
         "remarks": remarks(measured, plan),
+        "process_medians_ms": (measured.process_medians / 1e6).tolist(),
         "round_medians_ms": (measured.round_medians / 1e6).tolist(),
+        "all_load_ms": [process.load_ns / 1e6 for process in processes],
+        "all_first_call_ms": [process.first_ns / 1e6 for process in processes],
     }
 
 
 def latency(measured: Measured) -> dict[str, Any]:
-    """Least, mean and quantiles of all samples, in ms."""
-    ns = measured.ns
-    blocks = [block.kept for block in measured.blocks]
+    """Least, mean, largest and quantiles of all samples, in ms."""
+    ns, processes = measured.ns, [process.ns for process in measured.processes]
     found: dict[str, Any] = {"min": float(ns.min()) / 1e6, "mean": float(ns.mean()) / 1e6, "max": float(ns.max()) / 1e6}
-    for name, q in QUANTILES.items():
-        found[name] = _dict(quantile(ns, q, effective=effective_size(blocks, q)), 1e-6)
-    return found
+    return found | {name: _dict(grouped_quantile(processes, q), 1e-6) for name, q in QUANTILES.items()}
 
 
 def throughput(measured: Measured, batch: int) -> Interval:
-    """Images a second with calls back to back: median over the rounds, with its interval."""
-    rates = np.array([batch * len(block.kept) / block.kept.sum() * 1e9 for block in measured.blocks])
-    return quantile(rates, 0.5) or Interval(float(np.median(rates)), None, None)
+    """Images a second with calls back to back: median over the processes, with its interval."""
+    rates = [
+        batch * 1e9 * sum(len(block.kept) for block in p.blocks) / sum(int(block.kept.sum()) for block in p.blocks)
+        for p in measured.processes
+    ]
+    return of_processes(np.array(rates))
 
 
 def ratio(first: Measured, other: Measured) -> dict[str, Any]:
-    """How many times faster `other` is than `first`, from the rounds' medians pair by pair, and what that shows."""
-    ratios = first.round_medians / other.round_medians
-    found = quantile(ratios, 0.5) or Interval(float(np.median(ratios)), None, None)
+    """How many times faster `other` is than `first`, and what that shows.
+
+    Each pair of processes gives one ratio: the median of those round by round. The estimate is their median.
+    """
+    found = of_processes(paired(first, other))
     return {**asdict(found), "verdict": verdict(found)}
+
+
+def paired(first: Measured, other: Measured) -> np.ndarray:
+    """Times faster in each pair of processes, float64 [processes]."""
+    pairs = zip(first.processes, other.processes, strict=True)
+    return np.array([np.median(a.round_medians / b.round_medians) for a, b in pairs])
+
+
+def of_processes(values: np.ndarray, level: float = LEVEL) -> Interval:
+    """Median of a value a process, with its interval; no ends if there are too few processes for `level`."""
+    return quantile(values, 0.5, level) or Interval(float(np.median(values)), None, None)
 
 
 def verdict(times_faster: Interval) -> str:
@@ -146,8 +164,9 @@ def arrivals(measured: Measured) -> dict[str, Any]:
 def remarks(measured: Measured, plan: Plan) -> list[str]:
     """What a reader must know before believing the figures."""
     said = []
-    if not measured.warmup.settled:
-        said.append(f"did not settle within {plan.warmup:g} s of warm-up")
+    unsettled, count = sum(not process.warmup.settled for process in measured.processes), len(measured.processes)
+    if unsettled:
+        said.append(f"did not settle within {plan.warmup:g} s of warm-up in {unsettled} of {count} processes")
     trend = drift(measured.round_medians)
     if trend.drifted:
         said.append(f"never steady: its median moved by {trend.change:+.0%} over the run (p = {trend.p:.1g})")
@@ -180,3 +199,7 @@ def _span(block: Block) -> int:
 
 def _dict(interval: Interval | None, factor: float = 1.0) -> dict[str, Any] | None:
     return asdict(interval.scaled(factor)) if interval else None
+
+
+def _largest(values: Iterable[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)

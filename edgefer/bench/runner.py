@@ -1,8 +1,10 @@
-"""Measure candidates side by side: a fresh process each, in turn in short blocks, never two at a time.
+"""Measure candidates side by side: fresh processes, in turn in short blocks, never two at a time.
 
 Whatever the machine does in a round hits all candidates of it alike, so that ratios within rounds can be believed where
-absolute times cannot. No sample is dropped; the first calls of a block, which find caches that another candidate left,
-are kept apart as lead-in.
+absolute times cannot. Two processes of one program differ too, by where their memory happens to lie, for as long as
+they live; so every candidate is started several times over, and it is the processes that intervals count (Kalibera and
+Jones, Rigorous benchmarking in reasonable time, ISMM 2013). No sample is dropped; the first calls of a block, which
+find caches that another candidate left, are kept apart as lead-in.
 """
 
 from __future__ import annotations
@@ -18,150 +20,28 @@ from typing import Any
 import numpy as np
 
 from edgefer.bench.agreement import agreement
-from edgefer.bench.candidates import Candidate, check_boundary
+from edgefer.bench.candidates import Candidate
 from edgefer.bench.inputs import Pool
 from edgefer.bench.process import Worker
+from edgefer.bench.runs import Block, Measured, Plan, Process, Run, Warmup
+from edgefer.bench.staging import Staged
 from edgefer.bench.steady import is_warm
 from edgefer.errors import EdgeferError, ParityError, UsageError
-from edgefer.preprocess import Preprocess
 
 Progress = Callable[[str, int, int], None]  # what is going on, steps done, steps in all
 
+MIN_WINDOWS = 5  # whatever time they take
 WINDOW = 0.05  # seconds of a warm-up window
-MIN_ROUNDS = 10
+MIN_ROUNDS = 3  # of a process
 LEAD = 0.1  # share of a block
 MAX_CALLS = 4000  # of a block: more tell nothing new, and their list would count as the candidate's memory
 PACED_BLOCK = 2.0  # seconds of a block of arrivals: long enough for queues to build
 OVERLOAD = 3  # a block that takes this many times its arrivals' span is ended
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How to measure.
-
-    Attributes:
-        boundary: one of `BOUNDARIES`.
-        batch: images in a call.
-        threads: CPU threads that each candidate is given.
-        seconds: to measure each candidate for, lead-in and warm-up not counted.
-        rate: calls a second, arriving at random (Poisson) whether or not the last has been answered; None: each call
-            begins when the last has ended.
-        block: seconds of a candidate's turn.
-        warmup: seconds after which a candidate that has not settled is measured all the same, and said to.
-        seed: of the arrivals.
-    """
-
-    boundary: str = "host"
-    batch: int = 1
-    threads: int = 1
-    seconds: float = 10.0
-    rate: float | None = None
-    block: float = 0.25
-    warmup: float = 10.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_boundary(self.boundary)
-        if self.batch < 1 or self.threads < 1 or not self.seconds > 0 or (self.rate is not None and not self.rate > 0):
-            raise UsageError(
-                f"batch {self.batch}, threads {self.threads}, seconds {self.seconds:g}, rate {self.rate} cannot be.",
-                "batch and threads are at least 1, seconds and rate above 0.",
-            )
-        if self.rate is not None and self.boundary == "compute":
-            raise UsageError("a rate of arrivals says nothing about the device alone.", "choose host or end_to_end.")
-
-
-@dataclass(frozen=True)
-class Block:
-    """One turn of one candidate. Times are nanoseconds on a clock that all processes of the machine share.
-
-    Attributes:
-        lead: how many of the calls, from the first, are lead-in.
-        starts: when each call began, int64 [calls].
-        ns: how long each took, int64 [calls]; with arrivals, from the arrival to the answer.
-        cpu_ns: processor time of the process over the block; over the wall time it tells how many CPUs were at work.
-        quiet: whether the process stopped using the CPU after it.
-        queued: how long each waited for the ones before it, int64 [calls]; None without arrivals.
-        unserved: arrivals that were given up.
-        round, position: which round, and at which place in it.
-    """
-
-    lead: int
-    starts: np.ndarray
-    ns: np.ndarray
-    cpu_ns: int
-    quiet: bool
-    queued: np.ndarray | None = None
-    unserved: int = 0
-    round: int = 0
-    position: int = 0
-
-    @property
-    def kept(self) -> np.ndarray:
-        """Durations after the lead-in."""
-        return self.ns[self.lead :]
-
-
-@dataclass(frozen=True)
-class Warmup:
-    """The calls before the measurement: starts and durations in ns, int64 [calls], and whether they settled."""
-
-    starts: np.ndarray
-    ns: np.ndarray
-    settled: bool
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Everything about one candidate in one run.
-
-    Attributes:
-        load_ns: importing its packages and opening it, in a process that had only Python and numpy.
-        first_ns: the first call. bind_ns: putting the first input in place, where the boundary asks for it.
-        clock: whose clock the durations are by: "host", or "device".
-        outputs: its answers to the pool, in order: float [N, classes], or N labels if it has no probabilities.
-        peak_bytes, python_bytes: peak resident memory, and what of it Python with numpy alone had; None: not told.
-        device_bytes: peak on the device, where the candidate knows.
-        about: versions, provider, precision, as it reports them.
-    """
-
-    candidate: Candidate
-    load_ns: int
-    first_ns: int
-    bind_ns: int
-    clock: str
-    outputs: np.ndarray | list[str]
-    warmup: Warmup
-    blocks: tuple[Block, ...]
-    peak_bytes: int | None
-    python_bytes: int | None
-    device_bytes: int | None
-    about: dict[str, Any]
-
-    @property
-    def ns(self) -> np.ndarray:
-        """All durations after the lead-ins, int64 [n], in the order in which they were measured."""
-        return np.concatenate([block.kept for block in self.blocks])
-
-    @property
-    def round_medians(self) -> np.ndarray:
-        """Median duration in each round, float64 [rounds]."""
-        return np.array([np.median(block.kept) for block in self.blocks])
-
-
-@dataclass(frozen=True)
-class Run:
-    """Candidates that were measured together. `failed` names those that could not be, with the reason."""
-
-    plan: Plan
-    pool: Pool
-    measured: tuple[Measured, ...]
-    failed: dict[str, str] = field(default_factory=dict)
-
-
 @dataclass
 class _Turn:
-    """A candidate while it is being measured."""
+    """A candidate's process while it is being measured."""
 
     candidate: Candidate
     worker: Worker
@@ -199,27 +79,25 @@ def measure(
         raise UsageError(f"the candidates are {', '.join(names) or 'none'}.", "give each a name of its own.")
     tell = progress or (lambda what, done, total: None)
     failed: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, ExitStack() as stack:
-        staged = _Staged(pool, Path(folder))
-        turns: list[_Turn] = []
-        for number, candidate in enumerate(candidates):
-            tell("opening", number, len(candidates))
-            try:
-                turn = _open(candidate, plan, staged, stack)
-                _check(turns[0] if turns else turn, turn)
-                turns.append(turn)
-            except EdgeferError as error:
-                if not keep_going:
-                    raise
-                failed[candidate.name] = str(error)
-        for number, turn in enumerate(turns):
-            tell("warming up", number, len(turns))
-            turn.warmup = _warm_up(turn.worker, plan)
-            turn.worker.ask("freeze")
-            turn.calls = _calls(plan, turn.warmup)
-        if turns:
-            _take_turns(turns, plan, tell)
-        return Run(plan, pool, tuple(_finish(turn) for turn in turns), failed)
+    spared = failed if keep_going else None
+    firsts: list[_Turn] = []
+    processes: dict[str, list[Process]] = {name: [] for name in names}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        staged = Staged(pool, Path(folder))
+        for start in range(plan.processes):
+            with ExitStack() as stack:
+                wanted = [candidate for candidate in candidates if candidate.name not in failed]
+                turns = _open_all(wanted, plan, staged, stack, start, tell, spared)
+                if start == 0:
+                    _check_all(turns, spared)
+                    turns = firsts = [turn for turn in turns if turn.candidate.name not in failed]
+                if not turns:
+                    break
+                _measure_once(turns, plan, start, tell)
+                for turn in turns:
+                    processes[turn.candidate.name].append(_finish(turn))
+    measured = [_measured(turn, processes[turn.candidate.name]) for turn in firsts if turn.candidate.name not in failed]
+    return Run(plan, pool, tuple(measured), failed)
 
 
 def order(count: int, number: int) -> list[int]:
@@ -241,41 +119,32 @@ def arrivals(rate: float, seconds: float, seed: int) -> list[int]:
     return moments
 
 
-class _Staged:
-    """Pools written into a folder, for workers that share nothing with this process but the disk."""
-
-    def __init__(self, pool: Pool, folder: Path) -> None:
-        self._pool, self._folder = pool, folder
-        self._images: dict[int, list[str]] = {}
-        self._faces: dict[tuple[int, Preprocess], str] = {}
-
-    def images(self, candidate: Candidate) -> list[str]:
-        """Paths of the encoded images."""
-        pool = candidate.pool or self._pool
-        if id(pool) not in self._images:
-            paths = [
-                self._folder / f"{len(self._images)}-{number:05d}{Path(name).suffix}"
-                for number, (name, _) in enumerate(pool.images)
-            ]
-            for path, (_, data) in zip(paths, pool.images, strict=True):
-                path.write_bytes(data)
-            self._images[id(pool)] = [str(path) for path in paths]
-        return self._images[id(pool)]
-
-    def faces(self, candidate: Candidate) -> str:
-        """Path of the .npy file with the images as the candidate's preprocessing makes them."""
-        pool = candidate.pool or self._pool
-        key = id(pool), candidate.preprocess
-        if key not in self._faces:
-            path = self._folder / f"faces-{len(self._faces)}.npy"
-            np.save(path, pool.faces(candidate.preprocess))
-            self._faces[key] = str(path)
-        return self._faces[key]
+def _open_all(
+    candidates: Sequence[Candidate],
+    plan: Plan,
+    staged: Staged,
+    stack: ExitStack,
+    start: int,
+    tell: Progress,
+    failed: dict[str, str] | None,
+) -> list[_Turn]:
+    """Start a process of each; the order changes, since who comes first gets the best of the memory."""
+    turns: dict[str, _Turn] = {}
+    for number, which in enumerate(order(len(candidates), start)):
+        candidate = candidates[which]
+        tell("opening", number, len(candidates))
+        try:
+            turns[candidate.name] = _open(candidate, plan, staged, stack, answers=start == 0)
+        except EdgeferError as error:
+            if failed is None:
+                raise
+            failed[candidate.name] = str(error)
+    return [turns[candidate.name] for candidate in candidates if candidate.name in turns]
 
 
-def _open(candidate: Candidate, plan: Plan, staged: _Staged, stack: ExitStack) -> _Turn:
+def _open(candidate: Candidate, plan: Plan, staged: Staged, stack: ExitStack, answers: bool) -> _Turn:
     with ExitStack() as mine:
-        worker = mine.enter_context(Worker(candidate, plan.threads))
+        worker = mine.enter_context(Worker(candidate, plan.threads, staged.scratch(candidate)))
         boundary = candidate.boundary or plan.boundary
         ends = boundary == "end_to_end"
         images, faces = (staged.images(candidate), None) if ends else (None, staged.faces(candidate))
@@ -290,23 +159,47 @@ def _open(candidate: Candidate, plan: Plan, staged: _Staged, stack: ExitStack) -
             faces=faces,
         )
         first = worker.ask("first")
-        answers = worker.ask("outputs")["outputs"]
-        labels = all(isinstance(answer, str) for answer in answers)
-        turn = _Turn(candidate, worker, opened, first, answers if labels else np.asarray(answers, np.float64))
+        outputs = worker.ask("outputs")["outputs"] if answers else []
+        labels = all(isinstance(answer, str) for answer in outputs)
+        turn = _Turn(candidate, worker, opened, first, outputs if labels else np.asarray(outputs, np.float64))
         stack.push(mine.pop_all())
     return turn
 
 
-def _check(first: _Turn, turn: _Turn) -> None:
+def _check_all(turns: Sequence[_Turn], failed: dict[str, str] | None) -> None:
     """How fast something wrong is does not matter."""
-    found = agreement(first, turn)
-    if found is not None and found.broken:
+    for turn in turns:
+        found = agreement(turns[0], turn)
+        if found is None or not found.broken:
+            continue
         delta = f", max |dp| {found.max_delta:.1e}" if found.max_delta is not None else ""
-        raise ParityError(
-            f"{turn.candidate.name} answers differently from {first.candidate.name}, though it holds the same network: "
-            f"the label is the same on {found.same_label} of {found.images} images{delta}.",
-            "edgefer verify shows where; nothing was measured.",
+        text = (
+            f"{turn.candidate.name} answers differently from {turns[0].candidate.name}, though it holds the same "
+            f"network: the label is the same on {found.same_label} of {found.images} images{delta}."
         )
+        if failed is None:
+            raise ParityError(text, "edgefer verify shows where; nothing was measured.")
+        failed[turn.candidate.name] = text
+
+
+def _measure_once(turns: list[_Turn], plan: Plan, start: int, tell: Progress) -> None:
+    """Warm up and measure one process of each candidate."""
+    for number, turn in enumerate(turns):
+        tell("warming up", number, len(turns))
+        turn.warmup = _warm_up(turn.worker, plan)
+        turn.worker.ask("freeze")
+        turn.calls = _calls(plan, turn.warmup)
+    span = PACED_BLOCK if plan.rate else plan.block
+    rounds = max(MIN_ROUNDS, math.ceil(plan.seconds / span / plan.processes))
+    steps = rounds * len(turns)
+    for number in range(rounds):
+        at = start * rounds + number
+        for position, which in enumerate(order(len(turns), at)):
+            tell("measuring", start * steps + number * len(turns) + position, plan.processes * steps)
+            turn = turns[which]
+            block = _paced(turn, plan, at) if plan.rate else _back_to_back(turn)
+            turn.blocks.append(replace(block, round=at, position=position))
+    tell("measuring", (start + 1) * steps, plan.processes * steps)
 
 
 def _warm_up(worker: Worker, plan: Plan) -> Warmup:
@@ -315,7 +208,7 @@ def _warm_up(worker: Worker, plan: Plan) -> Warmup:
     ns: list[int] = []
     windows: list[float] = []
     calls = 1
-    while not is_warm(windows) and (sum(ns) < plan.warmup * 1e9 or len(windows) < 2):
+    while not is_warm(windows) and (sum(ns) < plan.warmup * 1e9 or len(windows) < MIN_WINDOWS):
         answer = worker.ask("block", calls=calls)
         starts += answer["starts"]
         ns += answer["ns"]
@@ -331,18 +224,6 @@ def _calls(plan: Plan, warmup: Warmup) -> int:
     """Calls of a block that lasts about as long as the plan wants."""
     typical = float(np.median(warmup.ns[-max(1, len(warmup.ns) // 2) :]))
     return max(1, min(MAX_CALLS, round(plan.block * 1e9 / max(typical, 1.0))))
-
-
-def _take_turns(turns: list[_Turn], plan: Plan, tell: Progress) -> None:
-    span = PACED_BLOCK if plan.rate else plan.block
-    rounds = max(MIN_ROUNDS, math.ceil(plan.seconds / span))
-    for number in range(rounds):
-        for position, which in enumerate(order(len(turns), number)):
-            tell("measuring", number * len(turns) + position, rounds * len(turns))
-            turn = turns[which]
-            block = _paced(turn, plan, number) if plan.rate else _back_to_back(turn)
-            turn.blocks.append(replace(block, round=number, position=position))
-    tell("measuring", rounds * len(turns), rounds * len(turns))
 
 
 def _back_to_back(turn: _Turn) -> Block:
@@ -373,20 +254,21 @@ def _whole(values: list[int]) -> np.ndarray:
     return np.array(values, np.int64)
 
 
-def _finish(turn: _Turn) -> Measured:
+def _finish(turn: _Turn) -> Process:
     memory = turn.worker.ask("memory")
     assert turn.warmup is not None
-    return Measured(
-        candidate=turn.candidate,
+    return Process(
         load_ns=turn.opened["load_ns"],
         first_ns=turn.first["first_ns"],
         bind_ns=turn.first["bind_ns"],
-        clock=turn.first["clock"],
-        outputs=turn.outputs,
         warmup=turn.warmup,
         blocks=tuple(turn.blocks),
         peak_bytes=memory["peak_bytes"],
         python_bytes=turn.opened["python_bytes"],
         device_bytes=memory["device_bytes"],
-        about=turn.opened["about"],
     )
+
+
+def _measured(first: _Turn, processes: Sequence[Process]) -> Measured:
+    """A candidate's processes together; what it is and answers was asked of the first."""
+    return Measured(first.candidate, first.first["clock"], first.outputs, first.opened["about"], tuple(processes))

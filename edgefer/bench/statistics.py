@@ -10,7 +10,6 @@ from statistics import NormalDist
 import numpy as np
 
 LEVEL = 0.95
-MIN_SHARE = 1e-12  # of independent samples in dependent ones: keeps the division defined
 
 
 @dataclass(frozen=True)
@@ -44,44 +43,34 @@ def ranks(n: int, q: float, level: float = LEVEL) -> tuple[int, int] | None:
     return (low, high) if low >= 1 and high <= n else None
 
 
-def quantile(samples: np.ndarray, q: float, level: float = LEVEL, effective: float | None = None) -> Interval | None:
+def quantile(samples: np.ndarray, q: float, level: float = LEVEL) -> Interval | None:
     """The `q` quantile of samples [n] with a distribution-free interval, or None if they are too few to bound it.
 
-    Too few for 95 % are less than 6 for the median, 36 for p90, 368 for p99, 3,688 for p99.9.
-
-    Args:
-        effective: how many independent samples they are worth, see `effective_size`; the interval widens accordingly,
-            and has no ends if that is too few.
+    Too few for 95 % are less than 6 for the median, 36 for p90, 368 for p99, 3,688 for p99.9. The samples must be
+    independent; where they come in groups that are not, see `grouped_quantile`.
     """
-    n = len(samples)
-    if n == 0 or ranks(n, q, level) is None:
+    found = ranks(len(samples), q, level) if len(samples) else None
+    if found is None:
         return None
     ordered = np.sort(samples)
-    value = float(np.quantile(ordered, q))
-    worth = n if effective is None else max(1, min(n, math.floor(effective)))
-    found = ranks(worth, q, level)
-    if found is None:
-        return Interval(value, None, None)
-    low = math.floor((found[0] - 1) / worth * n)
-    high = math.ceil(found[1] / worth * n) - 1
-    return Interval(value, float(ordered[low]), float(ordered[high]))
+    return Interval(float(np.quantile(ordered, q)), float(ordered[found[0] - 1]), float(ordered[found[1] - 1]))
 
 
-def effective_size(blocks: Sequence[np.ndarray], q: float) -> float:
-    """How many independent samples those in `blocks` are worth when their `q` quantile is estimated.
+def grouped_quantile(groups: Sequence[np.ndarray], q: float, level: float = LEVEL) -> Interval | None:
+    """The `q` quantile of all samples, with an interval that also holds what differs between groups.
 
-    What a shared machine does lasts longer than a call, so that calls of one block resemble each other. The share of
-    samples below the quantile has a variance, estimated from how it differs between blocks; n independent samples
-    would have q (1 - q) / n (Woodruff 1952; Kish 1965, design effect). Never more than the samples there are.
+    What a process got of the memory, and what a shared machine does meanwhile, lasts longer than a call, so that calls
+    of one process resemble each other and are worth less than their number. The interval spans two: that of all
+    samples as if they were independent, and that of the median of the groups' own quantiles. None if all samples
+    together are too few for the quantile; no ends if the groups are too few for a median.
     """
-    samples = np.concatenate(blocks)
-    n, count = len(samples), len(blocks)
-    if count < 2:
-        return float(n)
-    edge = np.quantile(samples, q)
-    residuals = np.array([float((block <= edge).sum() - len(block) * q) for block in blocks])
-    variance = count / (count - 1) * float((residuals**2).sum()) / n**2
-    return min(float(n), q * (1 - q) / max(variance, MIN_SHARE))
+    alone = quantile(np.concatenate(groups), q, level)
+    if alone is None or alone.low is None or alone.high is None:
+        return None
+    between = quantile(np.array([np.quantile(group, q) for group in groups]), 0.5, level)
+    if between is None or between.low is None or between.high is None:
+        return Interval(alone.value, None, None)
+    return Interval(alone.value, min(alone.low, between.low), max(alone.high, between.high))
 
 
 def median_interval(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WINDOWS = 5  # that must agree
+AGREE = 5  # windows that must agree
 TOLERANCE = 0.05  # how closely
+TREND = 10  # or windows without a trend, where the machine is noisy
 DRIFT = 0.02  # over a whole run: less is nothing to speak of
 SIGNIFICANCE = 0.01
+FALLING = 0.1  # of ten windows little can be asked; a false alarm costs more warm-up, no more
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,19 @@ class Drift:
 
 
 def is_warm(windows: list[float]) -> bool:
-    """Whether the last windows' medians differ by at most `TOLERANCE` (after Georges et al., OOPSLA 2007)."""
-    last = windows[-WINDOWS:]
-    return len(last) == WINDOWS and max(last) <= min(last) * (1 + TOLERANCE)
+    """Whether the windows' medians have stopped falling.
+
+    The last few differ by at most `TOLERANCE` (after Georges et al., OOPSLA 2007); or, since on a noisy machine they
+    never will, a few more show no downward trend.
+    """
+    last = windows[-AGREE:]
+    if len(last) == AGREE and max(last) <= min(last) * (1 + TOLERANCE):
+        return True
+    last = windows[-TREND:]
+    if len(last) < TREND:
+        return False
+    trend = drift(np.array(last))
+    return trend.change > -TOLERANCE or trend.p > FALLING
 
 
 def drift(medians: np.ndarray) -> Drift:

@@ -9,7 +9,8 @@ from edgefer.bench import environment
 from edgefer.bench.candidates import Candidate
 from edgefer.bench.inputs import Pool
 from edgefer.bench.results import results
-from edgefer.bench.runner import Plan, Progress, Run, measure
+from edgefer.bench.runner import Progress, measure
+from edgefer.bench.runs import Plan, Run
 
 
 def bench(

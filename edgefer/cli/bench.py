@@ -14,7 +14,7 @@ from edgefer.bench import environment, inputs, ours, report
 from edgefer.bench.compare import TOLERANCE, describe, read
 from edgefer.bench.compare import compare as compare_results
 from edgefer.bench.environment import default_threads
-from edgefer.bench.runner import Plan
+from edgefer.bench.runs import PROCESSES, Plan
 from edgefer.bench.suite import bench
 from edgefer.cli.common import Debug, Json, Output, Provider
 from edgefer.errors import UsageError
@@ -51,6 +51,10 @@ def command(
     ] = None,
     seconds: Annotated[
         float | None, typer.Option(help="To measure each candidate for in each setting. Default: 10.", metavar="S")
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Fresh processes of each; fewer than 6 show no difference. Default: 6.", metavar="N"),
     ] = None,
     rate: Annotated[
         float | None,
@@ -91,7 +95,8 @@ def command(
         raise UsageError(f"--device {device} is not known.", "choose cpu or cuda.")
     typed = _typed(context)
     settings = [(b, n, t) for b in boundary or ["host"] for t in threads or [default_threads()] for n in batch or [1]]
-    plans = [Plan(b, n, t, DEFAULT_SECONDS if seconds is None else seconds, rate) for b, n, t in settings]
+    seconds = DEFAULT_SECONDS if seconds is None else seconds
+    plans = [Plan(b, n, t, seconds, rate, processes or PROCESSES) for b, n, t in settings]
     with output.working("reading"):
         pool = inputs.from_folder(images) if images else inputs.drawn()
         candidates = ours.checkpoint(checkpoint, device or "cpu") if checkpoint else []

@@ -11,7 +11,7 @@ import pytest
 
 from edgefer.bench.candidates import Candidate
 from edgefer.bench.inputs import Pool, drawn
-from edgefer.bench.runner import Block, Measured, Plan, Run, Warmup
+from edgefer.bench.runs import Block, Measured, Plan, Process, Run, Warmup
 from edgefer.preprocess import Preprocess
 
 FAKE = str(Path(__file__).with_name("fake.py"))
@@ -27,7 +27,7 @@ def pool() -> Pool:
 @pytest.fixture
 def plan() -> Plan:
     """Turns of a few calls."""
-    return Plan(seconds=0.02, block=0.002, warmup=0.05)
+    return Plan(seconds=0.02, block=0.002, warmup=0.02, processes=2)
 
 
 @pytest.fixture
@@ -49,9 +49,13 @@ def measured(
     queued: Sequence[Sequence[float]] | None = None,
     settled: bool = True,
     quiet: bool = True,
+    processes: int = 6,
     **own: Any,
 ) -> Measured:
-    """A candidate as if measured: `rounds` (and `queued`) in ms, each with one lead-in call of a second before it."""
+    """A candidate as if measured: `rounds` (and `queued`) in ms, each with one lead-in call of a second before it.
+
+    The rounds are dealt out to `processes` processes, as evenly as they go.
+    """
     blocks = []
     at = 0
     for number, values in enumerate(rounds):
@@ -61,14 +65,23 @@ def measured(
         starts = at + np.concatenate([[0], np.cumsum(busy)[:-1]])
         at = int(starts[-1] + busy[-1])
         blocks.append(Block(1, starts, ns, int(busy.sum()), quiet, queued=waited, round=number))
-    answers = np.full((3, 7), 1 / 7) if outputs is None else outputs
-    fields = {"load_ns": 10**9, "first_ns": 2 * 10**6, "bind_ns": 0, "clock": "host", "about": {"engine": "none"}}
-    fields |= {"peak_bytes": 3 * 10**8, "python_bytes": 27 * 10**6, "device_bytes": None}
-    fields |= {key: own.pop(key) for key in list(own) if key in fields}
     warmup = Warmup(np.array([0], np.int64), np.array([10**6], np.int64), settled)
-    return Measured(
-        candidate=Candidate(name, "a:b", **own), outputs=answers, warmup=warmup, blocks=tuple(blocks), **fields
+    parts = [part for part in np.array_split(np.arange(len(blocks)), processes) if len(part)]
+    made = tuple(
+        Process(
+            load_ns=10**9 * (number + 1),
+            first_ns=2 * 10**6 * (number + 1),
+            bind_ns=0,
+            warmup=warmup,
+            blocks=tuple(blocks[i] for i in part),
+            peak_bytes=3 * 10**8 - number,
+            python_bytes=27 * 10**6,
+            device_bytes=None,
+        )
+        for number, part in enumerate(parts)
     )
+    answers = np.full((3, 7), 1 / 7) if outputs is None else outputs
+    return Measured(Candidate(name, "a:b", **own), "host", answers, {"engine": "none"}, made)
 
 
 @pytest.fixture

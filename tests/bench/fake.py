@@ -97,6 +97,15 @@ def chatty(boundary: str, threads: int, batch: int) -> Any:
     return Call()
 
 
+def leaving(boundary: str, threads: int, batch: int, log: str) -> Any:
+    """Leaves a file in its scratch folder, and tells how many it found there."""
+    folder = Path(os.environ["FAKE_SCRATCH"])
+    with Path(log).open("a", encoding="utf-8") as file:
+        file.write(f"{os.getpid()} {len(list(folder.iterdir()))}\n")
+    (folder / str(os.getpid())).touch()
+    return answer
+
+
 def broken(boundary: str, threads: int, batch: int, how: str) -> Any:
     """Fails in the way it is asked to."""
     if how == "raise":

@@ -17,7 +17,7 @@ from edgefer.errors import DataError, UsageError
 def results(**medians: Any) -> dict[str, Any]:
     """A results.json as far as comparing reads it."""
     candidates = [
-        {"name": name, "boundary": "host", "round_medians_ms": list(values)} for name, values in medians.items()
+        {"name": name, "boundary": "host", "process_medians_ms": list(values)} for name, values in medians.items()
     ]
     plan = {"boundary": "host", "batch": 1, "threads": 2, "rate": None}
     machine = {"cpu": {"model": "one", "usable": 2}, "gpu": [], "packages": {"onnxruntime": "1.32.0"}}

@@ -14,7 +14,7 @@ from edgefer.bench import environment, page
 from edgefer.bench.inputs import Pool
 from edgefer.bench.pictures import Picture
 from edgefer.bench.results import results
-from edgefer.bench.runner import Plan, Run
+from edgefer.bench.runs import Plan, Run
 from tests.bench.conftest import measured
 
 

@@ -15,7 +15,7 @@ from edgefer.bench.candidates import BOUNDARIES
 from edgefer.bench.inputs import Pool
 from edgefer.bench.paper import DATASETS
 from edgefer.bench.results import results
-from edgefer.bench.runner import Plan, Run
+from edgefer.bench.runs import Plan, Run
 from edgefer.images import sniff
 from tests.bench.conftest import measured
 
@@ -32,7 +32,7 @@ def run(pool: Pool) -> Run:
         for boundary in BOUNDARIES:
             cost = 10 + (OUTSIDE[dataset.name] if boundary == "end_to_end" else 0)
             rounds = load * (cost + 0.05 * rng.standard_normal((20, 3)))
-            found.append(measured(f"{dataset.name}, {boundary}", rounds, boundary=boundary))
+            found.append(measured(f"{dataset.name}, {boundary}", rounds, boundary=boundary, processes=10))
     return Run(Plan(), pool, tuple(found))
 
 
@@ -86,7 +86,12 @@ def test_what_is_said_follows_from_the_figures(run: Run, pool: Pool) -> None:
     assert "differ 1.89 times, ours 1.00 times" in said[3]
     assert "no difference shown" in said[3]
     slower = [
-        measured(m.candidate.name, np.stack([b.kept for b in m.blocks]) / 1e6 * 1.2, boundary=m.candidate.boundary)
+        measured(
+            m.candidate.name,
+            np.stack([b.kept for b in m.blocks]) / 1e6 * 1.2,
+            boundary=m.candidate.boundary,
+            processes=10,
+        )
         if m.candidate.name == "RAF-DB, host" or m.candidate.name == "AffectNet-7, end_to_end"
         else m
         for m in run.measured
@@ -127,6 +132,7 @@ def test_candidates_are_all_data_sets_at_all_boundaries(tiny_artifact: Artifact)
 @pytest.mark.slow
 def test_the_whole_way(tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paper, "PROOF", 4)
+    monkeypatch.setattr(paper, "PROCESSES", 2)
     monkeypatch.setattr(paper, "Plan", lambda **settings: Plan(**settings, block=0.002, warmup=0.02))
     said: list[str] = []
     models = paper.artifacts(tmp_path, tiny_file, lambda step, text: said.append(text))

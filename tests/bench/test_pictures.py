@@ -15,7 +15,7 @@ from edgefer.bench.inputs import Pool
 from edgefer.bench.look import Look, plain_log, save
 from edgefer.bench.pictures import Subject
 from edgefer.bench.results import results
-from edgefer.bench.runner import Plan, Run
+from edgefer.bench.runs import Plan, Run
 from edgefer.errors import UnavailableError
 from tests.bench.conftest import measured
 

@@ -13,7 +13,7 @@ import pytest
 from edgefer.bench import environment, report
 from edgefer.bench.inputs import Pool
 from edgefer.bench.results import NO_DIFFERENCE, results
-from edgefer.bench.runner import Plan, Run
+from edgefer.bench.runs import Plan, Run
 from tests.bench.conftest import measured
 
 
@@ -37,6 +37,8 @@ def test_no_difference_is_said(pool: Pool) -> None:
     a, b = (measured(name, 10 + rng.standard_normal((12, 5))) for name in "ab")
     _, rows = report.timing(of(Run(Plan(), pool, (a, b)))["runs"][0])
     assert rows[1][-1].endswith(f", {NO_DIFFERENCE}")
+    few = Run(Plan(processes=1), pool, tuple(measured(name, [[1.0]] * 12, processes=1) for name in "ab"))
+    assert report.timing(of(few)["runs"][0])[1][1][-1] == f"too few processes, {NO_DIFFERENCE}"
 
 
 def test_the_table_of_arrivals(pool: Pool) -> None:
@@ -63,7 +65,7 @@ def test_remarks_name_whom_they_concern(pool: Pool) -> None:
     found = of(Run(Plan(), pool, tuple(some), {"d": "it does not install."}))
     said = [text for text in report.remarks(found) if text.startswith("host")]
     assert said == [
-        "host, batch 1, 1 thread: c did not settle within 10 s of warm-up",
+        "host, batch 1, 1 thread: c did not settle within 5 s of warm-up in 6 of 6 processes",
         "host, batch 1, 1 thread: d was not measured: it does not install.",
     ]
     everyone = of(Run(Plan(), pool, tuple(measured(name, rows, settled=False) for name in "abc")))
@@ -106,7 +108,9 @@ def test_every_sample_is_written(steady_run: Run) -> None:
         kept = [ns for line in mine if line["phase"] == "measured" for ns in line["ns"]]
         assert kept == found.ns.tolist()
         assert sum(len(line["ns"]) for line in mine if line["phase"] == "lead") == 12
-        assert [line["ns"] for line in mine if line["phase"] == "warmup"] == [found.warmup.ns.tolist()]
+        warmups = [process.warmup.ns.tolist() for process in found.processes]
+        assert [line["ns"] for line in mine if line["phase"] == "warmup"] == warmups
+        assert {line["process"] for line in mine} == set(range(6))
     assert all(len(line["ns"]) == len(line["start_ns"]) for line in lines)
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgefer.bench.candidates import Candidate
+from edgefer.bench.candidates import SCRATCH, Candidate
 from edgefer.bench.inputs import Pool, drawn
 from edgefer.bench.process import CandidateError
-from edgefer.bench.runner import MAX_CALLS, Plan, arrivals, measure, order
+from edgefer.bench.runner import MAX_CALLS, arrivals, measure, order
+from edgefer.bench.runs import Plan
 from edgefer.errors import ParityError, UsageError
 from tests.bench.conftest import SMALL
 from tests.bench.fake import LABELS, answer
@@ -47,40 +48,57 @@ def test_arrivals_are_poisson() -> None:
 
 
 def test_a_whole_run(fake: Fake, plan: Plan, pool: Pool) -> None:
-    """Every round, in turn, never two at a time, and every sample is there."""
+    """Every round in every process, in turn, never two at a time, and every sample is there."""
     seen: list[tuple[str, int, int]] = []
     run = measure([fake(name) for name in "abc"], plan, pool, lambda *step: seen.append(step))
+    rounds = 5  # 20 ms in turns of 2 ms, over two processes
     assert [m.candidate.name for m in run.measured] == list("abc")
     assert run.failed == {}
     turns = []
     for found in run.measured:
-        assert len(found.blocks) == 10
-        assert [block.round for block in found.blocks] == list(range(10))
-        assert len({len(block.kept) for block in found.blocks}) == 1
+        assert [len(process.blocks) for process in found.processes] == [rounds, rounds]
+        assert [block.round for block in found.blocks] == list(range(2 * rounds))
         assert len(found.ns) == sum(len(block.ns) - block.lead for block in found.blocks)
-        assert all(block.lead >= 1 for block in found.blocks)
-        assert all(1 <= len(block.kept) <= MAX_CALLS for block in found.blocks)
+        assert len(found.round_medians) == 2 * rounds
+        assert found.process_medians.tolist() == [float(np.median(process.ns)) for process in found.processes]
         assert np.allclose(found.outputs, answer(pool.faces(SMALL)))
-        assert found.load_ns > 0
-        assert found.first_ns > 0
         assert found.clock == "host"
+        for process in found.processes:
+            assert process.load_ns > 0
+            assert process.first_ns > 0
+            assert len({len(block.kept) for block in process.blocks}) == 1
         for block in found.blocks:
+            assert block.lead >= 1
+            assert 1 <= len(block.kept) <= MAX_CALLS
             turns.append((int(block.starts[0]), int(block.starts[-1] + block.ns[-1]), block, found.candidate.name))
     turns.sort(key=lambda turn: turn[0])
     assert all(end <= start for (_, end, *_), (start, *_) in pairwise(turns))
-    for number in range(10):
+    for number in range(2 * rounds):
         these = [turn for turn in turns if turn[2].round == number]
         assert [turn[2].position for turn in these] == [0, 1, 2]
         assert ["abc".index(turn[3]) for turn in these] == order(3, number)
-    assert seen[-1] == ("measuring", 30, 30)
+    assert seen[-1] == ("measuring", 6 * rounds, 6 * rounds)
+    done = [done for what, done, _ in seen if what == "measuring"]
+    assert done == sorted(done)
     assert {what for what, *_ in seen} == {"opening", "warming up", "measuring"}
+
+
+def test_processes_are_fresh_and_share_a_scratch_folder(fake: Fake, plan: Plan, pool: Pool, tmp_path: Path) -> None:
+    """Each start sees what the ones before it left, and nothing of an earlier run."""
+    log = tmp_path / "log.txt"
+    candidate = fake("a", "leaving", log=str(log), environment={"FAKE_SCRATCH": SCRATCH})
+    for _ in range(2):
+        measure([candidate], replace(plan, processes=3), pool)
+    pids, left = zip(*(line.split() for line in log.read_text().splitlines()), strict=True)
+    assert len(set(pids)) == 6
+    assert left == ("0", "1", "2") * 2
 
 
 def test_what_candidates_are_given(fake: Fake, pool: Pool, tmp_path: Path) -> None:
     """Boundary, threads, batch; faces as arrays, images as bytes; overrides of a candidate come first."""
     log = tmp_path / "log.txt"
     other = drawn(4, seed=9)
-    plan = Plan(batch=2, threads=3, seconds=0.01, block=0.001, warmup=0.01)
+    plan = Plan(batch=2, threads=3, seconds=0.01, block=0.001, warmup=0.01, processes=1)
     candidates = [fake("a", log=str(log)), fake("b", log=str(log), boundary="end_to_end", pool=other)]
     run = measure(candidates, plan, pool)
     assert set(log.read_text().splitlines()) == {"host 3 2 ndarray 2", "end_to_end 3 2 list 2"}
@@ -90,7 +108,7 @@ def test_what_candidates_are_given(fake: Fake, pool: Pool, tmp_path: Path) -> No
 
 def test_arrivals_in_a_run(fake: Fake, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgefer.bench.runner.PACED_BLOCK", 0.05)
-    plan = Plan(seconds=0.05, rate=400, warmup=0.02)
+    plan = Plan(seconds=0.4, rate=400, warmup=0.02, processes=2)
     run = measure([fake("a"), fake("b", seconds=0.004)], plan, pool)
     for found in run.measured:
         for block in found.blocks:
@@ -129,7 +147,7 @@ def test_a_candidate_that_fails(fake: Fake, plan: Plan, pool: Pool) -> None:
 
 
 def test_bad_plans_and_names(fake: Fake, plan: Plan, pool: Pool) -> None:
-    for wrong in ({"boundary": "gpu"}, {"batch": 0}, {"threads": 0}, {"seconds": 0}, {"rate": 0.0}):
+    for wrong in ({"boundary": "gpu"}, {"batch": 0}, {"threads": 0}, {"processes": 0}, {"seconds": 0}, {"rate": 0.0}):
         with pytest.raises(UsageError):
             Plan(**wrong)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="device alone"):

@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from edgefer.bench.statistics import (
     Interval,
-    effective_size,
+    grouped_quantile,
     median_interval,
     paired_ratio,
     quantile,
@@ -61,41 +61,36 @@ def test_coverage(n: int, q: float) -> None:
     assert inside / 2000 > 0.94
 
 
-def test_samples_that_come_in_clusters_are_worth_less() -> None:
-    """Blocks that share what the machine did: the plain interval misses far too often, the widened one does not."""
+@pytest.mark.parametrize(("count", "size"), [(40, 25), (6, 100), (10, 10)])
+@pytest.mark.parametrize("spread", [0.0, 0.1, 1.0])
+def test_samples_that_come_in_groups(count: int, size: int, spread: float) -> None:
+    """Processes that differ: the interval of all samples misses far too often, the one over groups as well does not."""
     rng = np.random.default_rng(2)
-    plain = widened = 0
+    plain = grouped = 0
     for _ in range(400):
-        blocks = [np.exp(rng.normal() + 0.3 * rng.normal(size=25)) for _ in range(40)]
-        samples = np.concatenate(blocks)
-        for effective in (None, effective_size(blocks, 0.5)):
-            found = quantile(samples, 0.5, effective=effective)
-            assert found is not None
-            if effective is None:
-                plain += found.contains(1.0)
-            else:
-                assert effective < 120  # 40 blocks, hardly anything new within one
-                widened += found.contains(1.0)
-    assert plain / 400 < 0.6
-    assert 0.92 < widened / 400 < 0.99
+        groups = [np.exp(spread * rng.normal() + 0.3 * rng.normal(size=size)) for _ in range(count)]
+        narrow, wide = quantile(np.concatenate(groups), 0.5), grouped_quantile(groups, 0.5)
+        assert narrow is not None
+        assert wide is not None
+        assert wide.low is not None
+        assert wide.high is not None
+        assert wide.low <= wide.value <= wide.high
+        plain += narrow.contains(1.0)
+        grouped += wide.contains(1.0)
+    assert grouped / 400 > 0.94
+    if spread == 1:
+        assert plain / 400 < 0.6
 
 
-def test_independent_samples_are_worth_what_they_are() -> None:
-    rng = np.random.default_rng(3)
-    sizes = [effective_size([rng.normal(size=25) for _ in range(40)], 0.9) for _ in range(200)]
-    assert 850 < np.mean(sizes) <= 1000
-    assert effective_size([np.arange(7.0)], 0.5) == 7
-
-
-def test_too_few_independent_samples_give_no_ends() -> None:
-    samples = np.arange(1000.0)
-    assert quantile(samples, 0.99, effective=1000) == quantile(samples, 0.99)
-    assert quantile(samples, 0.99, effective=100) == Interval(float(np.quantile(samples, 0.99)), None, None)
-    wide, narrow = quantile(samples, 0.5, effective=20), quantile(samples, 0.5)
-    assert wide is not None
-    assert narrow is not None
-    assert (wide.low, wide.high) == (250.0, 749.0)  # ranks 6 and 15 of 20
-    assert wide.low < narrow.low < narrow.high < wide.high
+def test_too_few_groups_or_samples() -> None:
+    rng = np.random.default_rng(0)
+    groups = [rng.normal(size=100) for _ in range(5)]
+    found = grouped_quantile(groups, 0.5)
+    assert found is not None
+    assert (found.value, found.low, found.high) == (float(np.median(np.concatenate(groups))), None, None)
+    assert grouped_quantile(groups, 0.999) is None
+    six = grouped_quantile([np.full(3, float(value)) for value in range(6)], 0.5)
+    assert six == Interval(2.5, 0.0, 5.0)  # the range of six medians
 
 
 def test_median_interval_of_few_samples_is_their_range() -> None:

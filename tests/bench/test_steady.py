@@ -55,3 +55,13 @@ def test_warm() -> None:
     assert not is_warm([10, 10, 10, 10])
     assert is_warm([99, 10, 10.2, 10.4, 10, 10.5])
     assert not is_warm([10, 10, 10, 10, 10.6])
+
+
+def test_noise_is_not_warming_up() -> None:
+    """A noisy machine never gives five medians within 5 %; ten without a downward trend will do."""
+    rng = np.random.default_rng(0)
+    settled = [is_warm(list(10 * np.exp(0.2 * rng.standard_normal(10)))) for _ in range(500)]
+    assert np.mean(settled) > 0.9
+    falling = [is_warm(list(np.linspace(20, 10, 10) * np.exp(0.05 * rng.standard_normal(10)))) for _ in range(500)]
+    assert np.mean(falling) < 0.02
+    assert is_warm(list(np.linspace(10, 20, 10)))  # getting slower is drift, and told as such

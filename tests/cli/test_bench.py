@@ -13,7 +13,7 @@ import pytest
 
 from edgefer.artifact import Artifact
 from edgefer.bench import ours
-from edgefer.bench.runner import Plan
+from edgefer.bench.runs import Plan
 from edgefer.cli import bench
 
 Call = Callable[..., tuple[int, str, str]]
@@ -25,6 +25,7 @@ def short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Milliseconds instead of seconds."""
     monkeypatch.setattr(bench, "Plan", partial(Plan, block=0.002, warmup=0.02))
     monkeypatch.setattr(bench, "DEFAULT_SECONDS", 0.02)
+    monkeypatch.setattr(bench, "PROCESSES", 1)
     monkeypatch.setattr("edgefer.bench.inputs.drawn.__defaults__", (6, 0))
 
 
@@ -92,12 +93,12 @@ def test_arrivals(run_cli: Call, tiny_artifact: Artifact, monkeypatch: pytest.Mo
 
 
 def test_comparing(run_cli: Call, refused: Refused, tiny_artifact: Artifact, tmp_path: Path) -> None:
-    run_cli("bench", tiny_artifact.path, "--out", tmp_path)
+    run_cli("bench", tiny_artifact.path, "--processes", 6, "--out", tmp_path)
     old = tmp_path / "results.json"
     slow = json.loads(old.read_text())
     for run in slow["runs"]:
         for candidate in run["candidates"]:
-            candidate["round_medians_ms"] = [value * 50 for value in candidate["round_medians_ms"]]
+            candidate["process_medians_ms"] = [value * 50 for value in candidate["process_medians_ms"]]
     new = tmp_path / "new.json"
     new.write_text(json.dumps(slow))
     code, out, err = run_cli("bench", "--compare", old, new)
