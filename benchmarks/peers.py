@@ -135,14 +135,17 @@ def _write(
     out.mkdir(parents=True, exist_ok=True)
     about = next(results[part] for part in PARTS if results[part])["environment"]
     stem = f"{about['time_utc'][:10]}-{machine or environment.machine_name(about)}-peers"
-    drawn = pictures.draw(results, out, stem)
     texts = {f"{stem}-{part}.jsonl": "".join(samples(some)) for part, some in runs.items()}
     texts[f"{stem}.json"] = json.dumps(results, indent=1) + "\n"
-    texts[f"{stem}.md"] = report.page(results, drawn)
-    for name, text in texts.items():
-        with replace_file(out / name) as partial:
-            partial.write_text(text, "utf-8")
+    _replace(out, texts)  # first, so that they are there whatever happens to the pictures
+    _replace(out, {f"{stem}.md": report.page(results, pictures.draw(results, out, stem))})
     output.line("written", f"{out / stem}.md, .json, samples and pictures")
+
+
+def _replace(folder: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        with replace_file(folder / name) as partial:
+            partial.write_text(text, "utf-8")
 
 
 def _typed() -> str:

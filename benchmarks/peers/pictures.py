@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ def draw(results: Mapping[str, Any], folder: Path, stem: str) -> dict[str, str]:
 
 
 def _ratios(results: Mapping[str, Any], names: list[str], look: Look) -> Figure:
-    figure, axes = panels(2, 2, 5.4, 0.9 + 0.3 * len(names))
+    figure, axes = panels(math.ceil(len(results["runs"]) / 2), 2, 5.4, 0.9 + 0.3 * len(names))
     others = names[1:]
     for place, run in zip(axes.ravel(), results["runs"], strict=True):
         shown = {c["name"]: c["ratio"] for c in run["candidates"] if c["ratio"] is not None}
@@ -55,7 +56,7 @@ def _ratios(results: Mapping[str, Any], names: list[str], look: Look) -> Figure:
         place.set_title(title(run))
     for place in axes[:, 1]:
         place.set_yticklabels([])
-    for place in axes[1]:
+    for place in axes[-1]:
         place.set_xlabel(f"times faster than {names[0]} (logarithmic)")
     return figure
 

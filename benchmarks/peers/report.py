@@ -56,19 +56,26 @@ def page(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
 
 
 def remarks(results: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before believing the figures, and who could not be measured; each once."""
-    parts = [results[name] for name in PARTS if results[name]]
-    return list(dict.fromkeys(text for part in parts for text in report.remarks(part)))
+    """What a reader must know before believing the figures, and who was not measured; each once."""
+    said: dict[str, None] = {}
+    for part in (results[name] for name in PARTS if results[name]):
+        measured = {**part, "runs": [{**run, "failed": {}} for run in part["runs"]]}
+        said.update(dict.fromkeys(report.remarks(measured)))
+        failed: dict[str, list[str]] = {}
+        for run in part["runs"]:
+            for name, why in run["failed"].items():
+                failed.setdefault(f"{name} was not measured ({{}}): {why}", []).append(_setting(run))
+        for text, settings in failed.items():
+            everywhere = len(settings) == len(part["runs"])
+            said[text.replace("{}", "any setting" if everywhere else "; ".join(settings), 1)] = None
+    return list(said)
 
 
 def speeds(results: Mapping[str, Any]) -> Table:
     """Times faster than the first candidate, a column a setting, with the median of the first in ms."""
     runs = results["runs"]
-    names = list(dict.fromkeys(c["name"] for run in runs for c in run["candidates"]))
-    names += [name for name in dict.fromkeys(name for run in runs for name in run["failed"]) if name not in names]
     rows = []
-    for name in names:
-        found = [next((c for c in run["candidates"] if c["name"] == name), None) for run in runs]
+    for name, found in _by_name(runs).items():
         size = next((c["bytes"] for c in found if c), None)
         rows.append([name, *map(_speed, found), report.megabytes(size), report.megabytes(_peak(found))])
     return ["times faster [95 % interval]", *(_setting(run) for run in runs), "model MB", "peak MB"], rows
@@ -80,12 +87,11 @@ def packages(results: Mapping[str, Any]) -> Table:
     columns = ["", "official", "clean", "FER+", "model MB"]
     columns += [f"ms, {run['plan']['threads']} thread{'s' * (run['plan']['threads'] > 1)}" for run in part["runs"]]
     rows = []
-    for c in part["runs"][0]["candidates"]:
-        scored = (results["accuracy"] or {}).get(c["name"], {})
-        shares = [_share(scored.get(key)) for key in SETS]
-        same = [next(other for other in run["candidates"] if other["name"] == c["name"]) for run in part["runs"]]
-        rows.append([c["name"], *shares, report.megabytes(c["bytes"]), *map(_milliseconds, same)])
-    rows += [[name, *["failed"] * (len(columns) - 1)] for name in part["runs"][0]["failed"]]
+    for name, found in _by_name(part["runs"]).items():
+        scored = (results["accuracy"] or {}).get(name, {})
+        size = next((c["bytes"] for c in found if c), None)
+        times = [_milliseconds(c) if c else "failed" for c in found]
+        rows.append([name, *(_share(scored.get(key)) for key in SETS), report.megabytes(size), *times])
     for c in results["cited"]["packages"]:
         shares = [f"{c[key]:.2f}" for key in SETS]
         rows.append([f"{c['name']}, cited", *shares, "-", f"({c['ms']:g})", *["-"] * (len(part["runs"]) - 1)])
@@ -130,6 +136,13 @@ def _picture(stem: str | None, text: str) -> list[str]:
         return []
     source = f'<source media="(prefers-color-scheme: dark)" srcset="{stem}-dark.png">'
     return [f'<picture>{source}<img alt="{text}" src="{stem}.png"></picture>', ""]
+
+
+def _by_name(runs: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any] | None]]:
+    """What each candidate reached in each run, None where it failed; those that always failed come last."""
+    names = dict.fromkeys(c["name"] for run in runs for c in run["candidates"])
+    names |= dict.fromkeys(name for run in runs for name in run["failed"])
+    return {name: [next((c for c in run["candidates"] if c["name"] == name), None) for run in runs] for name in names}
 
 
 def _setting(run: Mapping[str, Any]) -> str:
