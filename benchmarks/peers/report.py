@@ -7,7 +7,7 @@ from typing import Any
 
 from edgefer.bench import report
 from edgefer.bench.environment import describe
-from edgefer.bench.report import Table
+from edgefer.bench.report import Table, pipes
 from edgefer.parity.bounds import BOUNDS
 
 SETS = {
@@ -124,12 +124,6 @@ def versions(results: Mapping[str, Any]) -> list[str]:
         if not one["error"]
     ]
     return [*(f"{name}: {engine}" for name, engine in engines.items()), *made]
-
-
-def pipes(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table, a line each row; figures right."""
-    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in (columns, *rows)]
-    return [lines[0], "| --- |" + " ---: |" * (len(columns) - 1), *lines[1:]]
 
 
 def _accuracy_notes(results: Mapping[str, Any]) -> list[str]:
