@@ -39,17 +39,15 @@ def draw(results: Mapping[str, Any], folder: Path, stem: str) -> dict[str, str]:
 def _ratios(results: Mapping[str, Any], names: list[str], look: Look) -> Figure:
     figure, axes = panels(math.ceil(len(results["runs"]) / 2), 2, 5.4, 0.9 + 0.3 * len(names))
     others = names[1:]
+    found = [c["ratio"] for run in results["runs"] for c in run["candidates"] if c["ratio"] is not None]
+    high = max(1.0, *(ratio["high"] for ratio in found)) * 1.06
     for place, run in zip(axes.ravel(), results["runs"], strict=True):
         shown = {c["name"]: c["ratio"] for c in run["candidates"] if c["ratio"] is not None}
-        values = [value for ratio in shown.values() for value in (ratio["low"], ratio["high"])]
         for at, name in enumerate(others):
             if name in shown:
                 _interval(place, shown[name], at, look.color[name], look)
         place.axvline(1, color=look.note, lw=1)
-        low, high = min(1.0, *values) / 1.1, max(1.0, *values) * 1.25
-        place.set_xscale("log")
-        place.set_xlim(low, high)
-        plain_log(place.xaxis, low, high)
+        place.set_xlim(0, high)  # one scale for all panels
         place.set_yticks(range(len(others)), others)
         place.set_ylim(len(others) - 0.5, -0.6)
         place.grid(visible=False, axis="y")
@@ -57,7 +55,7 @@ def _ratios(results: Mapping[str, Any], names: list[str], look: Look) -> Figure:
     for place in axes[:, 1]:
         place.set_yticklabels([])
     for place in axes[-1]:
-        place.set_xlabel(f"times faster than {names[0]} (logarithmic)")
+        place.set_xlabel(f"times faster than {names[0]}")
     return figure
 
 
@@ -104,6 +102,7 @@ def _tradeoff(results: Mapping[str, Any], names: list[str], look: Look) -> Figur
                 fontsize=7.5,
                 color=look.note,
             )
+        place.set_ylim(top=place.get_ylim()[1] + 1.5)  # room for the words on a line
         low, high = min(cost.values()) / 1.4, max(cost.values()) * 1.4
         place.set_xscale("log")
         place.set_xlim(low, high)

@@ -143,11 +143,12 @@ def test_packages_measured_failed_and_cited() -> None:
     cited = {"packages": [{"name": "human", "official": 66.59, "clean": 63.74, "ferplus": 71.36, "ms": 11}]}
     accuracy = {"fer": {"official": SCORES, "clean": None, "ferplus": {"images": 4, "accuracy": 0.5}}}
     columns, rows = report.packages({"packages": {"runs": runs}, "accuracy": accuracy, "cited": cited})
-    assert columns == ["", "official", "clean", "FER+", "model MB", "ms, 1 thread", "ms, 2 threads"]
+    times = "times as fast as the first"
+    assert columns == ["", "official", "clean", "FER+", "model MB", "ms, 1 thread", times, "ms, 2 threads", times]
     assert rows == [
-        ["fer", "75.00", "-", "50.00", "0.093", "1.10", "0.550"],
-        ["facex", "-", "-", "-", "-", "failed", "failed"],
-        ["human, cited", "66.59", "63.74", "71.36", "-", "(11)", "-"],
+        ["fer", "75.00", "-", "50.00", "0.093", "1.10", "1", "0.550", "1"],
+        ["facex", "-", "-", "-", "-", "failed", "-", "failed", "-"],
+        ["human, cited", "66.59", "63.74", "71.36", "-", "(11)", "-", "-", "-"],
     ]
 
 
