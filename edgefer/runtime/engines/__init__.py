@@ -66,8 +66,8 @@ class Row:
     module: str
     needs: tuple[str, ...]
     extra: str
-    machine: str = ""
-    otherwise: str = ""
+    machine: str = field(default="", kw_only=True)
+    otherwise: str = field(default="", kw_only=True)
     system: str | None = field(default=None, kw_only=True)
     threads: bool = field(default=True, kw_only=True)
 
@@ -86,14 +86,14 @@ ENGINES: dict[str, Row] = {
         "edgefer.runtime.engines.tensorrt",
         ("tensorrt", "cuda.bindings"),
         "tensorrt",
-        "edgefer.runtime.cuda:gpu",
+        machine="edgefer.runtime.cuda:gpu",
         threads=False,
     ),
     "tensorrt-rtx": Row(
         "edgefer.runtime.engines.tensorrt_rtx",
         ("tensorrt_rtx", "cuda.bindings"),
         "tensorrt-rtx",
-        "edgefer.runtime.cuda:gpu",
+        machine="edgefer.runtime.cuda:gpu",
         threads=False,
     ),
     "coreml": Row("edgefer.runtime.engines.coreml", ("coremltools", "PIL"), "coreml", system="Darwin", threads=False),

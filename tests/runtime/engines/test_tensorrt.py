@@ -110,6 +110,12 @@ def test_a_provider_means_nothing_here(make: Callable[..., Artifact], monkeypatc
         open_engine(make(), "cpu")
 
 
+def test_nor_do_threads(make: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgefer.optional.installed", lambda module: True)
+    with pytest.raises(UsageError, match="uses no CPU threads"):
+        open_engine(make(), threads=2)
+
+
 @pytest.mark.parametrize(
     ("fake", "words", "hint"),
     [

@@ -25,7 +25,7 @@ class TensorRTEngine:
     With a fixed batch the copies and kernels are recorded once as a CUDA graph and launched as one.
 
     Raises:
-        UsageError: a provider was given, which an engine does not have.
+        UsageError: a provider or a number of threads was given, which an engine does not have.
         ArtifactError: the engine is damaged, or is not what its manifest says.
         UnavailableError: it was built for another version, platform or GPU, or there is none; `hint` has the command
             that rebuilds it.
@@ -34,7 +34,8 @@ class TensorRTEngine:
     def __init__(self, flavor: Flavor, artifact: Artifact, provider: str | None, threads: int | None) -> None:
         if provider not in (None, "cuda"):
             raise UsageError(f"a {flavor.target} artifact runs on the GPU it was built for.", "leave out the provider.")
-        del threads  # of the CPU: callers give them to every engine, and this one uses none
+        if threads is not None:
+            raise UsageError(f"a {flavor.target} artifact uses no CPU threads.", "leave their number out.")
         data = artifact.model.read_bytes()
         check_file(flavor, artifact, data)
         trt, gpu = load_module(flavor), cuda.gpu()
