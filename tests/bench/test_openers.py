@@ -60,12 +60,10 @@ def test_an_engine_that_cannot_be_bound_is_refused_at_compute(
         def __call__(self, images: np.ndarray) -> np.ndarray:
             return np.zeros((len(images), 7), np.float32)
 
-    recognizer = load(tiny_artifact.path)
-    monkeypatch.setattr(recognizer, "engine", Plain())
-    monkeypatch.setattr(openers, "load", lambda *arguments, **settings: recognizer)
+    monkeypatch.setattr(openers, "open_engine", lambda *arguments: Plain())
     with pytest.raises(UnavailableError, match="a plain engine cannot be timed without its copies"):
-        openers.artifact("compute", 1, 1, "x")
-    assert openers.artifact("host", 1, 1, "x")(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 7)
+        openers.artifact("compute", 1, 1, str(tiny_artifact.path))
+    assert openers.artifact("host", 1, 1, str(tiny_artifact.path))(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 7)
 
 
 def test_a_devices_own_clock_comes_through(tiny_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,10 +83,8 @@ def test_a_devices_own_clock_comes_through(tiny_artifact: Artifact, monkeypatch:
         def bound(self, images: np.ndarray) -> Bound:
             return Bound()
 
-    recognizer = load(tiny_artifact.path)
-    monkeypatch.setattr(recognizer, "engine", Timed())
-    monkeypatch.setattr(openers, "load", lambda *arguments, **settings: recognizer)
-    opened = openers.artifact("compute", 1, 1, "x")
+    monkeypatch.setattr(openers, "open_engine", lambda *arguments: Timed())
+    opened = openers.artifact("compute", 1, 1, str(tiny_artifact.path))
     assert call(opened, np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 7)
     assert opened.device_ns() == 4321
 
