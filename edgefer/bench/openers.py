@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgefer.errors import UnavailableError
+from edgefer.errors import UnavailableError, UsageError
 from edgefer.runtime.engines import Bindable, Bound
 from edgefer.runtime.recognizer import Recognizer, load
 
@@ -16,6 +16,12 @@ def artifact(boundary: str, threads: int, batch: int, path: str | None, provider
     """An artifact of any target, through the runtime; None for the model that ships."""
     cv2.setNumThreads(threads)
     recognizer = load(path, provider=provider, threads=threads, batch=batch)
+    fixed = recognizer.artifact.manifest.batch
+    if boundary == "compute" and fixed and not fixed[0] <= batch <= fixed[-1]:
+        raise UsageError(
+            f"it was built for batches of {' to '.join(map(str, dict.fromkeys((fixed[0], fixed[-1]))))}, not {batch}.",
+            "measure that batch; at the other boundaries the runtime splits and fills batches up.",
+        )
     kinds = {"compute": _Compute, "host": _Host, "end_to_end": _EndToEnd}
     return kinds[boundary](recognizer)
 
