@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from edgefer.artifact import open_artifact
-from edgefer.errors import UnavailableError
+from edgefer.errors import UnavailableError, UsageError
 from edgefer.runtime.engines import ENGINES, Bindable, Bound, open_engine
 from edgefer.runtime.recognizer import Recognizer
 from edgefer.weights import ARTIFACT, shipped
@@ -21,6 +21,12 @@ def artifact(boundary: str, threads: int, batch: int, path: str | None, provider
     row = ENGINES.get(opened.manifest.target)
     own = threads if row is None or row.threads else None
     recognizer = Recognizer(opened, open_engine(opened, provider, own), batch)
+    fixed = recognizer.artifact.manifest.batch
+    if boundary == "compute" and fixed and not fixed[0] <= batch <= fixed[-1]:
+        raise UsageError(
+            f"it was built for batches of {' to '.join(map(str, dict.fromkeys((fixed[0], fixed[-1]))))}, not {batch}.",
+            "measure that batch; at the other boundaries the runtime splits and fills batches up.",
+        )
     kinds = {"compute": _Compute, "host": _Host, "end_to_end": _EndToEnd}
     return kinds[boundary](recognizer)
 

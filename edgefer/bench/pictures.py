@@ -63,8 +63,8 @@ def draw(results: Mapping[str, Any], runs: Sequence[Run], folder: Path) -> list[
         (
             "time",
             "Latency over time",
-            "Every call as a dot, the median of each turn as a line. A step or a trend means that the machine or the "
-            "candidate changed while it was measured.",
+            "Every call as a dot, the median of each turn as a line; after each gap fresh processes begin. A step or a "
+            "trend within one means that the machine or the candidate changed while it was measured.",
             over_time,
         ),
     ]
@@ -114,8 +114,10 @@ def over_time(subject: Subject, look: Look) -> Figure:
             color = look.color[measured.candidate.name]
             seconds = np.concatenate([block.starts[block.lead :] for block in measured.blocks])
             place.plot((seconds - begin) / 1e9, measured.ns / 1e6, ".", color=color, ms=3.5, alpha=0.35, mew=0)
-            middles = np.array([block.starts[block.lead :].mean() for block in measured.blocks])
-            place.plot((middles - begin) / 1e9, measured.round_medians / 1e6, color=color, lw=1.2)
+            for process in measured.processes:
+                middles = np.array([block.starts[block.lead :].mean() for block in process.blocks])
+                medians, few = process.round_medians / 1e6, len(middles) == 1
+                place.plot((middles - begin) / 1e9, medians, "o" if few else "-", color=color, lw=1.4, ms=4)
         _time_axis(place.yaxis, run.measured)
         place.set_ylabel(f"{_latency(found)}, ms\n(logarithmic)")
         place.set_xlabel("seconds since the first turn")

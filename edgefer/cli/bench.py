@@ -29,7 +29,7 @@ def command(
     context: typer.Context,
     artifacts: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[ARTIFACT]...", help="Artifact directories, .onnx files; the shipped one if left out."),
+        typer.Argument(metavar="ARTIFACT", help="Artifact directories, .onnx files; the shipped one if left out."),
     ] = None,
     checkpoint: Annotated[
         Path | None,

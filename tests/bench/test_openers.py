@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,17 @@ def test_an_engine_that_cannot_be_bound_is_refused_at_compute(
     with pytest.raises(UnavailableError, match="a plain engine cannot be timed without its copies"):
         openers.artifact("compute", 1, 1, str(tiny_artifact.path))
     assert openers.artifact("host", 1, 1, str(tiny_artifact.path))(np.zeros((1, 64, 64, 3), np.uint8)).shape == (1, 7)
+
+
+def test_a_batch_that_the_artifact_was_not_built_for(tiny_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer = load(tiny_artifact.path)
+    fixed = replace(recognizer.artifact.manifest, batch=(1, 8, 32))
+    monkeypatch.setattr(recognizer, "artifact", replace(recognizer.artifact, manifest=fixed))
+    monkeypatch.setattr(openers, "load", lambda *arguments, **settings: recognizer)
+    with pytest.raises(UsageError, match="batches of 1 to 32, not 64"):
+        openers.artifact("compute", 1, 64, "x")
+    assert openers.artifact("compute", 1, 32, "x")
+    assert openers.artifact("host", 1, 64, "x")
 
 
 def test_a_devices_own_clock_comes_through(tiny_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
