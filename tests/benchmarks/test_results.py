@@ -50,7 +50,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     pool: Callable[[], Pool] = lambda: drawn(4)  # noqa: E731
     able = [_candidate("PyTorch", delay=0.002), _candidate("ours"), _candidate("broken", broken=True)]
     missing = {"absent": "does not install: no matching distribution"}
-    monkeypatch.setattr(runtimes, "entrants", lambda record: Entrants(able, missing))
+    monkeypatch.setattr(runtimes, "entrants", lambda record, cache: Entrants(able, missing))
     monkeypatch.setattr(packages, "entrants", lambda record: Entrants(able[:2], {}))
     for part in (runtimes, packages):
         monkeypatch.setattr(part, "plans", _plans)
