@@ -68,10 +68,8 @@ def test_an_engine_that_cannot_be_bound_is_refused_at_compute(
 
 
 def test_a_batch_that_the_artifact_was_not_built_for(tiny_artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    recognizer = load(tiny_artifact.path)
-    fixed = replace(recognizer.artifact.manifest, batch=(1, 8, 32))
-    monkeypatch.setattr(recognizer, "artifact", replace(recognizer.artifact, manifest=fixed))
-    monkeypatch.setattr(openers, "load", lambda *arguments, **settings: recognizer)
+    fixed = replace(tiny_artifact, manifest=replace(tiny_artifact.manifest, batch=(1, 8, 32)))
+    monkeypatch.setattr(openers, "open_artifact", lambda path: fixed)
     with pytest.raises(UsageError, match="batches of 1 to 32, not 64"):
         openers.artifact("compute", 1, 64, "x")
     assert openers.artifact("compute", 1, 32, "x")
