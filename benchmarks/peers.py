@@ -1,6 +1,6 @@
 """edgefer beside its peers, in one run on this machine.
 
-    python benchmarks/peers.py --setup build/peers            once; needs the net, 2 GB stay
+    python benchmarks/peers.py --setup build/peers            once; needs the net and about 3 GB
     python benchmarks/peers.py build/peers --data fer2013.npz --out benchmarks/results
 
 The first part runs one network with one set of weights in every runtime: batch 1 and 32, one and two threads. The
