@@ -27,7 +27,7 @@ from peers.runtimes import Entrants
 from edgefer.bench import environment
 from edgefer.bench.inputs import Pool
 from edgefer.bench.report import samples
-from edgefer.bench.runner import Plan, Run
+from edgefer.bench.runs import PROCESSES, Plan, Run
 from edgefer.bench.suite import bench
 from edgefer.cli.common import Output, fail
 from edgefer.errors import DataError, EdgeferError
@@ -52,7 +52,18 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--setup", action="store_true", help="make DIR, and measure nothing")
     parser.add_argument("--part", choices=PARTS, help="measure this part only")
     parser.add_argument("--data", type=Path, help="FER2013: npz, csv or a packed file (best packed with --size 48)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each candidate in each setting (default 3)")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=3.0,
+        help="for each candidate in each setting over all its processes (default 3)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=PROCESSES,
+        help="of each candidate in each setting; fewer than 6 show no difference",
+    )
     parser.add_argument("--out", type=Path, help="folder for results, samples and pictures")
     parser.add_argument("--machine", help="name for the result files (default: made from the processor's)")
     return parser.parse_args(arguments)
@@ -89,13 +100,17 @@ def _measure(a: argparse.Namespace, output: Output) -> int:
     if a.part in (None, "runtimes"):
         with tempfile.TemporaryDirectory() as cache:
             who = runtimes.entrants(record, Path(cache))
-            runs["runtimes"], results["runtimes"] = _bench(who, runtimes.plans(a.seconds), runtimes.pool(), output)
+            runs["runtimes"], results["runtimes"] = _bench(
+                who, runtimes.plans(a.seconds, a.processes), runtimes.pool(), output
+            )
     if shippers is not None:
         if a.data is not None:
             with output.working("scoring on FER2013"):
                 shippers, reports = packages.score(shippers, a.data)
             results["accuracy"] = {name: one.to_dict() for name, one in reports.items()}
-        runs["packages"], results["packages"] = _bench(shippers, packages.plans(a.seconds), packages.pool(), output)
+        runs["packages"], results["packages"] = _bench(
+            shippers, packages.plans(a.seconds, a.processes), packages.pool(), output
+        )
     _print(results, output)
     if a.out is not None:
         _write(a.out, a.machine, results, runs, output)

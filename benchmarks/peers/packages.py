@@ -18,7 +18,7 @@ from edgefer.bench.candidates import Candidate
 from edgefer.bench.environment import usable_cpus
 from edgefer.bench.inputs import Pool, drawn_at
 from edgefer.bench.process import CandidateError, Worker
-from edgefer.bench.runner import Plan
+from edgefer.bench.runs import Plan
 from edgefer.data import registry
 from edgefer.data.pack import pack
 from edgefer.data.packed import Packed
@@ -67,9 +67,9 @@ def _ours(record: Record) -> list[Candidate]:
     return [replace(exact, name="edgefer quarter, fp32"), replace(half, name="edgefer quarter, fp16 (shipped)")]
 
 
-def plans(seconds: float) -> list[Plan]:
+def plans(seconds: float, processes: int) -> list[Plan]:
     """One face, one and two threads, at the boundary host."""
-    return [Plan("host", 1, threads, seconds=seconds) for threads in (1, 2)]
+    return [Plan("host", 1, threads, seconds=seconds, processes=processes) for threads in (1, 2)]
 
 
 def pool() -> Pool:

@@ -40,7 +40,7 @@ def _ratios(results: Mapping[str, Any], names: list[str], look: Look) -> Figure:
     figure, axes = panels(math.ceil(len(results["runs"]) / 2), 2, 5.4, 0.9 + 0.3 * len(names))
     others = names[1:]
     found = [c["ratio"] for run in results["runs"] for c in run["candidates"] if c["ratio"] is not None]
-    high = max(1.0, *(ratio["high"] for ratio in found)) * 1.06
+    high = max(1.0, *(ratio["value"] if ratio["high"] is None else ratio["high"] for ratio in found)) * 1.06
     for place, run in zip(axes.ravel(), results["runs"], strict=True):
         shown = {c["name"]: c["ratio"] for c in run["candidates"] if c["ratio"] is not None}
         for at, name in enumerate(others):
@@ -61,7 +61,8 @@ def _ratios(results: Mapping[str, Any], names: list[str], look: Look) -> Figure:
 
 def _interval(place: Axes, ratio: Mapping[str, Any], at: int, color: str, look: Look) -> None:
     hollow = ratio["verdict"] == NO_DIFFERENCE
-    place.plot([ratio["low"], ratio["high"]], [at, at], color=color, lw=2.2, solid_capstyle="butt")
+    if ratio["low"] is not None:  # there were enough processes to bound it
+        place.plot([ratio["low"], ratio["high"]], [at, at], color=color, lw=2.2, solid_capstyle="butt")
     place.plot(ratio["value"], at, "o", color=color, mfc=place.get_facecolor() if hollow else color, ms=7, mew=1.6)
     place.annotate(
         f"{ratio['value']:.2f}",

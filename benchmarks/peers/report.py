@@ -179,6 +179,8 @@ def _times(found: Mapping[str, Any]) -> str:
     ratio = found["ratio"]
     if ratio is None:
         return "1"
+    if ratio["low"] is None:
+        return report.figure(ratio["value"])
     return f"{report.figure(ratio['value'])} [{report.figure(ratio['low'])}, {report.figure(ratio['high'])}]"
 
 

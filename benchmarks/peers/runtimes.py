@@ -11,7 +11,7 @@ from typing import Any
 from edgefer.bench import ours
 from edgefer.bench.candidates import Candidate
 from edgefer.bench.inputs import Pool, drawn_at
-from edgefer.bench.runner import Plan
+from edgefer.bench.runs import Plan
 from peers.environments import Record
 from peers.models import BATCHES, OURS, PLAIN, SIZE, WEIGHTS, tflite
 
@@ -71,9 +71,11 @@ def entrants(record: Record, cache: Path) -> Entrants:
     )
 
 
-def plans(seconds: float) -> list[Plan]:
+def plans(seconds: float, processes: int) -> list[Plan]:
     """Batch 1 and 32, one and two threads, at the boundary host."""
-    return [Plan("host", batch, threads, seconds=seconds) for batch in BATCHES for threads in (1, 2)]
+    return [
+        Plan("host", batch, threads, seconds=seconds, processes=processes) for batch in BATCHES for threads in (1, 2)
+    ]
 
 
 def pool() -> Pool:

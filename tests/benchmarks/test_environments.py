@@ -109,3 +109,22 @@ def test_the_projects_packages_are_linked_behind_the_environments_own(
     assert commands[1][-1] == "one"
     assert "--no-deps" not in commands[1]
     assert commands[2][-2:] == ["--no-deps", "two"]
+
+
+def test_a_model_is_made_again_when_its_weights_change(tmp_path: Path) -> None:
+    record = Record(tmp_path)
+    model = tmp_path / "models" / "one.onnx"
+    model.parent.mkdir()
+    built: list[int] = []
+
+    def build() -> None:
+        built.append(1)
+        model.write_bytes(b"weights")
+
+    for source, times in (("a", 1), ("a", 1), ("b", 2), ("b", 2)):
+        models._step(record, "one.onnx", source, _say, build)
+        assert len(built) == times
+    model.unlink()
+    models._step(record, "one.onnx", "b", _say, build)
+    assert len(built) == 3
+    assert Record.open(tmp_path).models["one.onnx"]["source"] == "b"

@@ -17,7 +17,7 @@ from peers.runtimes import Entrants
 
 from edgefer.bench.candidates import Candidate
 from edgefer.bench.inputs import Pool, drawn
-from edgefer.bench.runner import Plan
+from edgefer.bench.runs import Plan
 
 from .conftest import BENCHMARKS
 
@@ -29,8 +29,9 @@ def _candidate(name: str, **arguments: object) -> Candidate:
     return Candidate(name, f"{STAND_IN}:open", arguments, network="stand-in", bytes=3_000_000)
 
 
-def _plans(seconds: float) -> list[Plan]:
-    return [Plan("host", 1, threads, seconds=0.02, block=0.002, warmup=0.05) for threads in (1, 2)]
+def _plans(seconds: float, processes: int) -> list[Plan]:
+    how = {"seconds": 0.02, "block": 0.002, "warmup": 0.05}
+    return [Plan("host", 1, threads, processes=processes, **how) for threads in (1, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_the_whole_command(script: ModuleType, peers: Path, tmp_path: Path, caps
     labels = np.arange(14) % 7
     arrays = {"images": np.zeros((14, 48, 48), np.uint8), "y": labels, "usage": np.full(14, 2)}
     np.savez(npz, **arrays)  # all black, so that the stand-ins say anger: right for two of 14
-    arguments = [str(peers), "--data", str(npz), "--out", str(out), "--machine", "here"]
+    arguments = [str(peers), "--data", str(npz), "--out", str(out), "--machine", "here", "--processes", "1"]
     assert script.main(arguments) == 0
     [page] = out.glob("*-here-peers.md")
     stem = page.name.removesuffix(".md")
@@ -97,7 +98,7 @@ def test_the_whole_command(script: ModuleType, peers: Path, tmp_path: Path, caps
 def test_without_data_there_is_no_accuracy_and_the_page_says_so(
     script: ModuleType, peers: Path, tmp_path: Path
 ) -> None:
-    assert script.main([str(peers), "--part", "packages", "--out", str(tmp_path / "results")]) == 0
+    assert script.main([str(peers), "--part", "packages", "--processes", "1", "--out", str(tmp_path / "results")]) == 0
     [page] = (tmp_path / "results").glob("*.md")
     assert "Accuracy was not measured: no --data was given." in page.read_text()
     assert not list((tmp_path / "results").glob("*-accuracy*"))
