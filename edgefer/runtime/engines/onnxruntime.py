@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnxruntime
 
@@ -38,7 +40,9 @@ class OnnxRuntimeEngine:
         options.intra_op_num_threads = threads or 0
         options.inter_op_num_threads = 1
         try:
-            self._session = onnxruntime.InferenceSession(str(artifact.model), options, providers=[wanted])
+            self._session = onnxruntime.InferenceSession(
+                str(artifact.model), options, providers=_with_options(wanted, available)
+            )
         except Exception as error:  # its exception classes are private and differ between versions
             raise ArtifactError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot load {artifact.model}: {error}",
@@ -85,6 +89,17 @@ class OnnxRuntimeBound:
         """Copy the output: float32 [N, 7]."""
         values: np.ndarray = self._output.numpy()
         return values
+
+
+def _with_options(wanted: str, available: list[str]) -> list[Any]:
+    """The provider with its options, and the one that takes what TensorRT leaves.
+
+    CUDA computes fp32 products with 10 bits of mantissa (TF32) unless told not to, which no parity bound allows.
+    """
+    cuda: Any = ("CUDAExecutionProvider", {"use_tf32": "0"})
+    if wanted == "TensorrtExecutionProvider":
+        return [wanted, cuda] if cuda[0] in available else [wanted]
+    return [cuda if wanted == cuda[0] else wanted]
 
 
 def open_engine(artifact: Artifact, provider: str | None, threads: int | None) -> OnnxRuntimeEngine:

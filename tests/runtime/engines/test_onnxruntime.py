@@ -55,7 +55,7 @@ def test_a_provider_that_is_listed_but_does_not_start_is_refused(
 
     class FallenBack:
         def __init__(self, path: str, options: object, providers: list[str]) -> None:
-            assert providers == ["CUDAExecutionProvider"]
+            assert providers == [("CUDAExecutionProvider", {"use_tf32": "0"})]
 
         def get_providers(self) -> list[str]:
             return ["CPUExecutionProvider"]
@@ -63,6 +63,26 @@ def test_a_provider_that_is_listed_but_does_not_start_is_refused(
     monkeypatch.setattr(onnxruntime, "InferenceSession", FallenBack)
     error = refused(lambda: open_engine(tiny_artifact, "cuda"), UnavailableError)
     assert "fell back to CPUExecutionProvider" in str(error)
+
+
+def test_tensorrt_leaves_the_rest_to_cuda_and_neither_computes_in_tf32(
+    tiny_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    asked: list[object] = []
+
+    class Session:
+        def __init__(self, path: str, options: object, providers: list[object]) -> None:
+            asked.append(providers)
+
+        def get_providers(self) -> list[str]:
+            return listed
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    for available, rest in ((listed, [("CUDAExecutionProvider", {"use_tf32": "0"})]), (listed[:1], [])):
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda available=available: available)
+        assert "TensorrtExecutionProvider" in open_engine(tiny_artifact, "tensorrt").name
+        assert asked.pop() == ["TensorrtExecutionProvider", *rest]
 
 
 @pytest.mark.parametrize(("threads", "expected"), [(None, 0), (1, 1), (3, 3)])
