@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 COST = 0.010  # seconds
+LATE = 0.001  # seconds: a sleep never takes this much longer than asked on a quiet machine
 LOAD, FIRST, MEMORY = 2.0, 0.5, 400_000_000
 WORK = 100  # digests of a call, about 4 ms
 TOLERANCE = 0.02
@@ -38,19 +39,27 @@ def raw_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) if hasattr(time, "CLOCK_MONOTONIC_RAW") else time.time_ns()
 
 
-def spin(seconds: float) -> None:
-    end = raw_ns() + round(seconds * 1e9)
+def spin(end: int) -> None:
+    """Work until `end` on that clock."""
     while raw_ns() < end:
         pass
 
 
+def rest(end: int) -> None:
+    """Sleep until shortly before `end`, and work the rest: how late a sleeper wakes is the system's to say."""
+    time.sleep(max(0.0, (end - raw_ns()) / 1e9 - LATE))
+    spin(end)
+
+
 def known(boundary: str, threads: int, batch: int, how: str) -> Callable[[Any], Any]:
-    """An opener: a call costs `COST` seconds, asleep or at work."""
-    wait = time.sleep if how == "sleep" else spin
+    """An opener: a call costs `COST` seconds, asleep or at work, whatever making its answer takes."""
+    wait = rest if how == "sleep" else spin
 
     def call(faces: Any) -> Any:
-        wait(COST)
-        return np.full((len(faces), 7), 1 / 7)
+        end = raw_ns() + round(COST * 1e9)
+        answer = np.full((len(faces), 7), 1 / 7)
+        wait(end)
+        return answer
 
     return call
 
@@ -71,11 +80,13 @@ def heavy(boundary: str, threads: int, batch: int) -> Callable[[Any], Any]:
     """An opener: takes `LOAD` seconds and `MEMORY` bytes to load, and `FIRST` seconds for its first call."""
     end = raw_ns() + round(LOAD * 1e9)
     state = {"first": True, "kept": np.ones(MEMORY // 8)}
-    spin((end - raw_ns()) / 1e9)
+    spin(end)
 
     def call(faces: Any) -> Any:
-        spin(FIRST if state.pop("first", False) else COST)
-        return np.full((len(faces), 7), 1 / 7)
+        end = raw_ns() + round((FIRST if state.pop("first", False) else COST) * 1e9)
+        answer = np.full((len(faces), 7), 1 / 7)
+        spin(end)
+        return answer
 
     return call
 
