@@ -30,10 +30,10 @@ from edgefer.cli.common import RENDERED, Output
 from edgefer.errors import EdgeferError
 from edgefer.export.run import Options, export
 from edgefer.files import replace_file
+from edgefer.imageset import ImageSet
 from edgefer.model import checkpoint as checkpoints
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import seeded
-from edgefer.parity.compare import Probe
 from edgefer.preprocess import Preprocess
 from edgefer.samples import encoded
 from edgefer.weights import CHECKPOINT, shipped
@@ -109,7 +109,7 @@ def weights(model: str, folder: Path) -> Path:
 
 def builds(source: Checkpoint, folder: Path, device: str, output: Output) -> tuple[list[Candidate], list[str]]:
     """Every artifact that can be built, proven and run here, and a line for each that cannot."""
-    probe = Probe(encoded(RENDERED), f"{RENDERED} rendered faces, seed 0")
+    probe = ImageSet(encoded(RENDERED), f"{RENDERED} rendered faces, seed 0")
     found: list[Candidate] = []
     missing: list[str] = []
     for target, precisions, batch, provider in BUILDS:

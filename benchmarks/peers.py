@@ -25,13 +25,13 @@ from peers.environments import CONVERTER, ENVIRONMENTS, Record, install
 from peers.runtimes import Entrants
 
 from edgefer.bench import environment
-from edgefer.bench.inputs import Pool
 from edgefer.bench.report import samples
 from edgefer.bench.runs import PROCESSES, Plan, Run
 from edgefer.bench.suite import bench
 from edgefer.cli.common import Output, fail
 from edgefer.errors import DataError, EdgeferError
 from edgefer.files import replace_file
+from edgefer.imageset import ImageSet
 
 PARTS = ("runtimes", "packages")
 
@@ -118,7 +118,7 @@ def _measure(a: argparse.Namespace, output: Output) -> int:
     return 0
 
 
-def _bench(who: Entrants, plans: list[Plan], pool: Pool, output: Output) -> tuple[list[Run], dict[str, Any]]:
+def _bench(who: Entrants, plans: list[Plan], pool: ImageSet, output: Output) -> tuple[list[Run], dict[str, Any]]:
     """Measure, and list who could not take part with those that failed."""
     with output.bar("measure") as bar:
         runs, results = bench(

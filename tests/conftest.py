@@ -14,10 +14,10 @@ import torch
 
 from edgefer.artifact import Artifact
 from edgefer.export.run import Options, export
+from edgefer.imageset import ImageSet
 from edgefer.model import checkpoint as checkpoints
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import Architecture, seeded
-from edgefer.parity.compare import Probe
 from edgefer.samples import encoded
 
 # The tests run in several processes at once; one thread each keeps them from waiting for one another.
@@ -65,13 +65,13 @@ def tiny_file(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="session")
-def probe() -> Probe:
+def probe() -> ImageSet:
     """Twenty rendered faces."""
-    return Probe(encoded(20), "20 rendered faces")
+    return ImageSet(encoded(20), "20 rendered faces")
 
 
 @pytest.fixture(scope="session")
-def tiny_artifact(tiny_file: Path, probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def tiny_artifact(tiny_file: Path, probe: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The tiny network exported to ONNX fp32. Read only: copy it before changing anything."""
     out = tmp_path_factory.mktemp("artifact") / "tiny"
     return export(checkpoints.load(tiny_file), out, probe, Options())

@@ -17,7 +17,7 @@ PACKAGE = Path(edgefer.__file__).parent
 # Lowest first. An import runs downward or stays on its floor.
 FLOORS = [
     {"emotions", "errors", "files", "optional", "weights"},
-    {"images", "preprocess", "_drawing", "samples"},
+    {"images", "imageset", "preprocess", "_drawing", "samples"},
     {"embedded", "artifact"},
     {"runtime"},
     {"model", "data"},
@@ -134,9 +134,9 @@ def test_registered_targets_can_be_added_without_touching_anything_else(monkeypa
     import numpy as np
 
     from edgefer.export.run import Options, export
+    from edgefer.imageset import ImageSet
     from edgefer.model.checkpoint import Checkpoint
     from edgefer.model.resemotenet import seeded
-    from edgefer.parity.compare import Probe
     from edgefer.runtime.engines import Row
     from edgefer.samples import encoded
     from tests.conftest import TINY
@@ -150,7 +150,7 @@ def test_registered_targets_can_be_added_without_touching_anything_else(monkeypa
     checkpoint = Checkpoint(seeded(TINY))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "a"
-        artifact = export(checkpoint, place, Probe(encoded(6), "six faces"), Options(target="made-up"))
+        artifact = export(checkpoint, place, ImageSet(encoded(6), "six faces"), Options(target="made-up"))
         assert artifact.manifest.target == "made-up"
         assert artifact.manifest.proof == "passed"
         prediction = edgefer.load(place)(np.zeros((80, 80, 3), np.uint8))

@@ -15,10 +15,10 @@ import torch
 from edgefer.emotions import EMOTIONS
 from edgefer.export.run import Options, export
 from edgefer.files import replace_file, sha256_file
+from edgefer.imageset import ImageSet
 from edgefer.model import checkpoint as checkpoints
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import seeded
-from edgefer.parity.compare import Probe
 from edgefer.samples import encoded
 from edgefer.weights import CHECKPOINT, shipped
 from peers.authors import Probabilities
@@ -84,7 +84,7 @@ def _write_plain_onnx(weights: Path, path: Path) -> None:
 
 
 def _export(checkpoint: Checkpoint, out: Path) -> None:
-    export(replace(checkpoint, name=out.name), out, Probe(encoded(PROBES), f"{PROBES} drawn faces"), Options())
+    export(replace(checkpoint, name=out.name), out, ImageSet(encoded(PROBES), f"{PROBES} drawn faces"), Options())
 
 
 def _convert_litert(record: Record, folder: Path, say: Say) -> None:

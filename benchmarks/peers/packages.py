@@ -16,13 +16,14 @@ import numpy as np
 from edgefer.bench import ours
 from edgefer.bench.candidates import Candidate
 from edgefer.bench.environment import usable_cpus
-from edgefer.bench.inputs import Pool, drawn_at
+from edgefer.bench.inputs import drawn_at
 from edgefer.bench.process import CandidateError, Worker
 from edgefer.bench.runs import Plan
 from edgefer.data import registry
 from edgefer.data.pack import pack
 from edgefer.data.packed import Packed
 from edgefer.errors import UsageError
+from edgefer.imageset import ImageSet
 from edgefer.preprocess import Preprocess
 from edgefer.train.evaluate import Report, evaluate
 from peers.environments import Record
@@ -72,7 +73,7 @@ def plans(seconds: float, processes: int) -> list[Plan]:
     return [Plan("host", 1, threads, seconds=seconds, processes=processes) for threads in (1, 2)]
 
 
-def pool() -> Pool:
+def pool() -> ImageSet:
     """Crops of 64x64 in colour. A peer that wants another size resizes them itself, in its own way, on the clock."""
     return drawn_at(SIZE, "png")
 

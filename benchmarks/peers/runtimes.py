@@ -10,8 +10,9 @@ from typing import Any
 
 from edgefer.bench import ours
 from edgefer.bench.candidates import Candidate
-from edgefer.bench.inputs import Pool, drawn_at
+from edgefer.bench.inputs import drawn_at
 from edgefer.bench.runs import Plan
+from edgefer.imageset import ImageSet
 from peers.environments import Record
 from peers.models import BATCHES, OURS, PLAIN, SIZE, WEIGHTS, tflite
 
@@ -78,7 +79,7 @@ def plans(seconds: float, processes: int) -> list[Plan]:
     ]
 
 
-def pool() -> Pool:
+def pool() -> ImageSet:
     """Gray faces of the model's size: every way of making gray agrees on them, and nothing is resized."""
     return drawn_at(SIZE, "png", gray=True)
 

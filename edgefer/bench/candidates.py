@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgefer.bench.inputs import Pool
 from edgefer.errors import UsageError
+from edgefer.imageset import ImageSet
 from edgefer.parity.bounds import BOUNDS
 from edgefer.preprocess import Preprocess
 
@@ -47,7 +47,7 @@ class Candidate:
     environment: Mapping[str, str] = field(default_factory=dict)
     preprocess: Preprocess = field(default_factory=Preprocess)
     boundary: str | None = None
-    pool: Pool | None = None
+    pool: ImageSet | None = None
     bytes: int | None = None
     network: str | None = None
     bound: float | None = BOUNDS["fp32"]

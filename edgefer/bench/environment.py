@@ -45,6 +45,8 @@ GPU_FIELDS = (
     "temperature.gpu",
     "persistence_mode",
 )
+# What may differ from the commit without anything running differently: pages, and the results themselves.
+NO_CODE = (":(top,exclude)*.md", ":(top,exclude)benchmarks/results")
 _SYS, _PROC = Path("/sys"), Path("/proc")
 
 
@@ -186,13 +188,15 @@ def gpus() -> list[dict[str, str]]:
 
 
 def git_commit(folder: Path) -> str | None:
-    """Commit of the checkout that the package runs from, with "-dirty" if files differ; None outside of one."""
+    """Commit of the checkout that the package runs from, with "-dirty" if code or weights differ; None outside."""
     if not shutil.which("git"):
         return None
     # An installed package may lie in somebody else's repository (a .venv in a project): it is not tracked there.
     if not _output(["git", "-C", str(folder), "ls-files", "--error-unmatch", "__init__.py"]):
         return None
-    return _output(["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
+    commit = _output(["git", "-C", str(folder), "rev-parse", "--short=12", "HEAD"])
+    changed = _output(["git", "-C", str(folder), "diff", "--name-only", "HEAD", "--", ":/", *NO_CODE])
+    return f"{commit}-dirty" if commit and changed else commit
 
 
 def describe(environment: Mapping[str, Any]) -> str:

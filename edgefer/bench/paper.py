@@ -16,11 +16,12 @@ import numpy as np
 
 from edgefer.bench import environment, ours
 from edgefer.bench.candidates import BOUNDARIES, Candidate
-from edgefer.bench.inputs import Pool, drawn_at
+from edgefer.bench.inputs import drawn_at
 from edgefer.bench.results import NO_DIFFERENCE, of_processes, paired, results
 from edgefer.bench.runner import Progress, measure
 from edgefer.bench.runs import Measured, Plan, Run
 from edgefer.bench.statistics import LEVEL, Interval
+from edgefer.imageset import ImageSet
 
 SIZE = 64
 PROCESSES = 10  # the fewest that bound twelve ratios at once
@@ -43,7 +44,7 @@ class DataSet:
     format: str
     paper_ms: float
 
-    def pool(self) -> Pool:
+    def pool(self) -> ImageSet:
         """Drawn faces of its size, encoded as it is: what a decoder has to do, without anybody's photographs."""
         return drawn_at(self.size, self.format, self.gray, seed=DATASETS.index(self))
 
@@ -67,10 +68,10 @@ def artifacts(folder: Path, checkpoint: Path | None, say: Callable[[str, str], N
     Each is proven on a few drawn faces first. Returns paths by the network's name.
     """
     from edgefer.export.run import export
+    from edgefer.imageset import ImageSet
     from edgefer.model import checkpoint as checkpoints
     from edgefer.model.checkpoint import Checkpoint
     from edgefer.model.resemotenet import preset_name, seeded
-    from edgefer.parity.compare import Probe
     from edgefer.samples import encoded
 
     if checkpoint is not None:
@@ -81,14 +82,14 @@ def artifacts(folder: Path, checkpoint: Path | None, say: Callable[[str, str], N
             name: Checkpoint(seeded(name), name=f"{name}, seeded weights", origin="seeded")
             for name in ("reference", "paper")
         }
-    probe = Probe(encoded(PROOF), f"{PROOF} drawn faces")
+    probe = ImageSet(encoded(PROOF), f"{PROOF} drawn faces")
     for name, source in sources.items():
         artifact = export(source, folder / name, probe)
         say("export", f"{name}: ONNX fp32, {artifact.model.stat().st_size / 1e6:.1f} MB, proven on {PROOF} drawn faces")
     return {name: folder / name for name in sources}
 
 
-def candidates(path: Path, pools: Mapping[str, Pool]) -> list[Candidate]:
+def candidates(path: Path, pools: Mapping[str, ImageSet]) -> list[Candidate]:
     """Every data set at every boundary, with one artifact."""
     base = ours.artifact(path)
     return [

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ import numpy as np
 
 from edgefer.bench.agreement import agreement
 from edgefer.bench.candidates import Candidate
-from edgefer.bench.inputs import Pool
 from edgefer.bench.process import Worker
 from edgefer.bench.runs import Block, Measured, Plan, Process, Run, Warmup
 from edgefer.bench.staging import Staged
 from edgefer.bench.steady import is_warm
 from edgefer.errors import EdgeferError, ParityError, UsageError
+from edgefer.imageset import ImageSet
 
 Progress = Callable[[str, int, int], None]  # what is going on, steps done, steps in all
 
@@ -56,7 +56,7 @@ class _Turn:
 def measure(
     candidates: Sequence[Candidate],
     plan: Plan,
-    pool: Pool,
+    pool: ImageSet,
     progress: Progress | None = None,
     keep_going: bool = False,
 ) -> Run:
@@ -67,7 +67,8 @@ def measure(
         plan: how to measure.
         pool: the images to rotate through.
         progress: called with (what, done, total).
-        keep_going: list a candidate that cannot be opened or answers wrongly under `failed` instead of raising.
+        keep_going: list a candidate that cannot be opened, answers wrongly or fails while it is measured under
+            `failed`, without its samples, and go on with the others, instead of raising.
 
     Raises:
         UsageError: no candidates, or two of one name.
@@ -93,9 +94,11 @@ def measure(
                     turns = firsts = [turn for turn in turns if turn.candidate.name not in failed]
                 if not turns:
                     break
-                _measure_once(turns, plan, start, tell)
+                _measure_once(turns, plan, start, tell, spared)
                 for turn in turns:
-                    processes[turn.candidate.name].append(_finish(turn))
+                    if turn.candidate.name not in failed:
+                        with _noted(turn.candidate, spared):
+                            processes[turn.candidate.name].append(_finish(turn))
     measured = [_measured(turn, processes[turn.candidate.name]) for turn in firsts if turn.candidate.name not in failed]
     return Run(plan, pool, tuple(measured), failed)
 
@@ -133,12 +136,8 @@ def _open_all(
     for number, which in enumerate(order(len(candidates), start)):
         candidate = candidates[which]
         tell("opening", number, len(candidates))
-        try:
+        with _noted(candidate, failed):
             turns[candidate.name] = _open(candidate, plan, staged, stack, answers=start == 0)
-        except EdgeferError as error:
-            if failed is None:
-                raise
-            failed[candidate.name] = str(error)
     return [turns[candidate.name] for candidate in candidates if candidate.name in turns]
 
 
@@ -182,13 +181,25 @@ def _check_all(turns: Sequence[_Turn], failed: dict[str, str] | None) -> None:
         failed[turn.candidate.name] = text
 
 
-def _measure_once(turns: list[_Turn], plan: Plan, start: int, tell: Progress) -> None:
-    """Warm up and measure one process of each candidate."""
+@contextmanager
+def _noted(candidate: Candidate, failed: dict[str, str] | None) -> Iterator[None]:
+    """Put down in `failed` that the candidate failed; raise where that is None."""
+    try:
+        yield
+    except EdgeferError as error:
+        if failed is None:
+            raise
+        failed[candidate.name] = str(error)
+
+
+def _measure_once(turns: list[_Turn], plan: Plan, start: int, tell: Progress, failed: dict[str, str] | None) -> None:
+    """Warm up and measure one process of each candidate; one that fails has no more turns."""
     for number, turn in enumerate(turns):
         tell("warming up", number, len(turns))
-        turn.warmup = _warm_up(turn.worker, plan)
-        turn.worker.ask("freeze")
-        turn.calls = _calls(plan, turn.warmup)
+        with _noted(turn.candidate, failed):
+            turn.warmup = _warm_up(turn.worker, plan)
+            turn.worker.ask("freeze")
+            turn.calls = _calls(plan, turn.warmup)
     span = PACED_BLOCK if plan.rate else plan.block
     rounds = max(MIN_ROUNDS, math.ceil(plan.seconds / span / plan.processes))
     steps = rounds * len(turns)
@@ -197,8 +208,11 @@ def _measure_once(turns: list[_Turn], plan: Plan, start: int, tell: Progress) ->
         for position, which in enumerate(order(len(turns), at)):
             tell("measuring", start * steps + number * len(turns) + position, plan.processes * steps)
             turn = turns[which]
-            block = _paced(turn, plan, at) if plan.rate else _back_to_back(turn)
-            turn.blocks.append(replace(block, round=at, position=position))
+            if failed and turn.candidate.name in failed:
+                continue
+            with _noted(turn.candidate, failed):
+                block = _paced(turn, plan, at) if plan.rate else _back_to_back(turn)
+                turn.blocks.append(replace(block, round=at, position=position))
     tell("measuring", (start + 1) * steps, plan.processes * steps)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgefer.bench.candidates import Candidate, check_boundary
-from edgefer.bench.inputs import Pool
 from edgefer.errors import UsageError
+from edgefer.imageset import ImageSet
 
 PROCESSES = 6  # the fewest that bound a median at 95 %
 
@@ -168,6 +168,6 @@ class Run:
     """Candidates that were measured together. `failed` names those that could not be, with the reason."""
 
     plan: Plan
-    pool: Pool
+    pool: ImageSet
     measured: tuple[Measured, ...]
     failed: dict[str, str] = field(default_factory=dict)

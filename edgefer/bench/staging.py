@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from edgefer.bench.candidates import Candidate
-from edgefer.bench.inputs import Pool
+from edgefer.imageset import ImageSet
 from edgefer.preprocess import Preprocess
 
 
 class Staged:
     """Pools written out once, and a scratch folder for each candidate."""
 
-    def __init__(self, pool: Pool, folder: Path) -> None:
+    def __init__(self, pool: ImageSet, folder: Path) -> None:
         self._pool, self._folder = pool, folder
         self._images: dict[int, list[str]] = {}
         self._scratch: dict[str, str] = {}

@@ -7,16 +7,16 @@ from typing import Any
 
 from edgefer.bench import environment
 from edgefer.bench.candidates import Candidate
-from edgefer.bench.inputs import Pool
 from edgefer.bench.results import results
 from edgefer.bench.runner import Progress, measure
 from edgefer.bench.runs import Plan, Run
+from edgefer.imageset import ImageSet
 
 
 def bench(
     candidates: Sequence[Candidate],
     plans: Sequence[Plan],
-    pool: Pool,
+    pool: ImageSet,
     command: str,
     progress: Progress | None = None,
     each: Callable[[Run], None] | None = None,

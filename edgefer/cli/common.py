@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from edgefer.artifact import MANIFEST
 from edgefer.errors import ParityError, UsageError
-from edgefer.images import sniff
+from edgefer.imageset import ImageSet, from_folder
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -102,21 +102,17 @@ def fail(message: str, hint: str, code: int, as_json: bool, figures: Mapping[str
     return code
 
 
-def probe(images: Path | None) -> Any:
+def probe(images: Path | None) -> ImageSet:
     """The images to prove on: those in the folder, or the rendered faces.
 
     Raises:
         ImageError: the folder holds none, or an unreadable one.
     """
-    from edgefer.parity.compare import Probe, probe_from_folder
     from edgefer.samples import encoded
 
     if images is not None:
-        given = probe_from_folder(images)
-        for name, data in given.images:
-            sniff(data, name)  # what is no image is noticed before the build, not after it
-        return given
-    return Probe(encoded(RENDERED), f"{RENDERED} rendered faces, seed 0")
+        return from_folder(images)
+    return ImageSet(encoded(RENDERED), f"{RENDERED} rendered faces, seed 0")
 
 
 def split_artifact(arguments: Sequence[str], what: str) -> tuple[str | None, str]:

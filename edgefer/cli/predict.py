@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json as json_format
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ import edgefer
 from edgefer.cli.common import Debug, Json, Output, Provider, Threads, split_artifact
 from edgefer.errors import ImageError, UnavailableError, UsageError
 from edgefer.files import replace_file
-from edgefer.images import SUFFIXES, load
+from edgefer.images import SUFFIXES, load, read_bytes, sniff
 from edgefer.runtime.drawing import annotate
 from edgefer.runtime.faces import Face, FaceDetector
 from edgefer.runtime.recognizer import Prediction, Recognizer
@@ -69,13 +69,12 @@ def command(
         raise UsageError("--face-model makes no sense with --faces none.", "leave one of them out.")
     kind = _kind(source)
     _check_out(out, kind)
+    files = _files(Path(source), kind)
     recognizer = edgefer.load(artifact, provider=provider, threads=threads)
     eye = Eye(recognizer, FaceDetector(face_model) if faces == "auto" else None)
     output = Output(json)
-    if kind in ("video", "camera"):
-        rows = _video(eye, source, kind, out, output)
-    else:
-        rows = _pictures(eye, Path(source), kind, out, output)
+    moving = kind in ("video", "camera")
+    rows = _video(eye, source, kind, out, output) if moving else _pictures(eye, files, out, output)
     if out is not None and out.suffix.lower() in _TABLES:
         _write_table(out, rows)
     if out is not None:
@@ -103,12 +102,21 @@ def _check_out(out: Path | None, kind: str) -> None:
         raise UsageError(f"{out.parent} does not exist.", "make the folder first.")
 
 
-def _pictures(eye: Eye, source: Path, kind: str, out: Path | None, output: Output) -> list[dict[str, Any]]:
+def _files(source: Path, kind: str) -> list[Path]:
+    """The pictures to look at. What is none is noticed here, before a model is loaded or fetched for it."""
+    if kind in ("video", "camera"):
+        return []
     files = [source]
     if kind == "folder":
         files = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         if not files:
             raise ImageError(f"{source} holds no images.", f"images end in {', '.join(SUFFIXES)}.")
+    for file in files:
+        sniff(read_bytes(file), str(file))
+    return files
+
+
+def _pictures(eye: Eye, files: Sequence[Path], out: Path | None, output: Output) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     with output.bar("predict") as bar:
         for done, file in enumerate(files, start=1):

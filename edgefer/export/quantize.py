@@ -21,10 +21,8 @@ import onnx
 
 from edgefer.errors import EdgeferError
 from edgefer.export.onnx_graph import normalise
-from edgefer.images import decode
+from edgefer.imageset import ImageSet, from_folder
 from edgefer.optional import require
-from edgefer.parity.compare import Probe, probe_from_folder
-from edgefer.preprocess import Preprocess
 from edgefer.samples import encoded
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
@@ -33,21 +31,15 @@ PERCENTILE = 99.999
 _BATCH = 16
 
 
-def calibration_probe(folder: Path | None) -> Probe:
+def calibration_probe(folder: Path | None) -> ImageSet:
     """The images to calibrate on: those below `folder`, or drawn faces.
 
     Raises:
         ImageError: the folder holds none, or an unreadable one.
     """
     if folder is None:
-        return Probe(encoded(FACES, SEED), f"{FACES} rendered faces, seed {SEED}")
-    found = probe_from_folder(folder)
-    return Probe(found.images, f"{len(found.images)} images given with --calibration")
-
-
-def calibration_faces(probe: Probe, preprocess: Preprocess) -> np.ndarray:
-    """What the network sees of a probe: uint8 RGB [N, size, size, 3]."""
-    return np.stack([preprocess(decode(data, name)) for name, data in probe.images])
+        return ImageSet(encoded(FACES, SEED), f"{FACES} rendered faces, seed {SEED}")
+    return from_folder(folder, "--calibration")
 
 
 def quantize(model: onnx.ModelProto, faces: np.ndarray) -> onnx.ModelProto:

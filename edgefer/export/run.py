@@ -13,10 +13,11 @@ from edgefer.emotions import EMOTIONS
 from edgefer.errors import ArtifactError, ParityError, UnavailableError, UsageError
 from edgefer.export.targets import Built, Request, builder, check_options
 from edgefer.files import replace_directory
+from edgefer.imageset import ImageSet
 from edgefer.model.checkpoint import Checkpoint, weights_sha256
 from edgefer.model.resemotenet import count_parameters, preset_name
 from edgefer.model.specialize import MAX_SIZE, MIN_SIZE, specialize
-from edgefer.parity.compare import Comparison, Probe, Progress, reference_preprocess
+from edgefer.parity.compare import Comparison, Progress, reference_preprocess
 from edgefer.parity.prove import Proof, open_candidates, prove
 
 Say = Callable[[str, str], None]  # step, what came out of it
@@ -52,7 +53,7 @@ class NotProvenError(ParityError):
 def export(
     checkpoint: Checkpoint,
     out: Path,
-    probe: Probe,
+    probe: ImageSet,
     options: Options | None = None,
     say: Say | None = None,
     progress: Progress | None = None,
@@ -164,7 +165,7 @@ def _write_manifest(folder: Path, built: Built, manifest: Manifest) -> None:
 
 
 def _prove(
-    checkpoint: Checkpoint, folder: Path, probe: Probe, options: Options, say: Say, progress: Progress | None
+    checkpoint: Checkpoint, folder: Path, probe: ImageSet, options: Options, say: Say, progress: Progress | None
 ) -> dict[str, Any]:
     try:
         candidates = open_candidates(open_artifact(folder))

@@ -17,10 +17,11 @@ from edgefer.artifact import Artifact
 from edgefer.emotions import permutation
 from edgefer.errors import UnavailableError
 from edgefer.images import decode
+from edgefer.imageset import ImageSet
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.specialize import plain_stages
 from edgefer.optional import require
-from edgefer.parity.compare import Probe, reference_preprocess
+from edgefer.parity.compare import reference_preprocess
 from edgefer.runtime.engines import Row
 
 # How a target's stages are read: a module with `layers(artifact, images, names) -> {name: [N, ...]}`.
@@ -43,7 +44,7 @@ class Stage:
     departs: bool
 
 
-def bisect(checkpoint: Checkpoint, artifact: Artifact, probe: Probe) -> list[Stage]:
+def bisect(checkpoint: Checkpoint, artifact: Artifact, probe: ImageSet) -> list[Stage]:
     """Compare every stage in order, on the first images of `probe`. The first with `departs` is the culprit.
 
     "input" is the normalised input: if it departs, the preprocessing differs. "fc4" is compared in canonical order: if

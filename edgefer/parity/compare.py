@@ -6,18 +6,16 @@ never a file that the artifact was made from. The candidate is the artifact as a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from edgefer.emotions import EMOTIONS, permutation
-from edgefer.errors import ImageError
-from edgefer.images import SUFFIXES, decode, read_bytes
+from edgefer.images import decode
+from edgefer.imageset import ImageSet
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.parity.bounds import ACCURACY_DROP, AGREEMENT, BOUNDS
 from edgefer.preprocess import Preprocess
@@ -26,30 +24,6 @@ from edgefer.runtime.recognizer import Recognizer
 REFERENCE_BATCH = 32
 
 Progress = Callable[[int, int], None]  # images done, images in all
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Images to prove on: encoded bytes with names, and one line that says what they are."""
-
-    images: Sequence[tuple[str, bytes]]
-    source: str
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """True classes int [N], when every image lies in a folder named for one of the emotions; else None."""
-        folders = [Path(name).parent.name for name, _ in self.images]
-        if not folders or not set(folders) <= set(EMOTIONS):
-            return None
-        return np.array([EMOTIONS.index(folder) for folder in folders])
-
-    @property
-    def sha256(self) -> str:
-        """Hash of all bytes, in order."""
-        digest = hashlib.sha256()
-        for _, data in self.images:
-            digest.update(hashlib.sha256(data).digest())
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -168,24 +142,9 @@ class Comparison:
         }
 
 
-def probe_from_folder(folder: Path) -> Probe:
-    """Read every image below `folder`, sorted by path.
-
-    Raises:
-        ImageError: there is none, or one cannot be read.
-    """
-    if not folder.is_dir():
-        raise ImageError(f"{folder} is not a folder.", "pass a folder of face images to --images.")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not files:
-        raise ImageError(f"{folder} holds no images.", f"put face images ({', '.join(SUFFIXES)}) there.")
-    images = [(f.relative_to(folder).as_posix(), read_bytes(f)) for f in files]
-    return Probe(images, f"{len(images)} images given with --images")
-
-
 @torch.inference_mode()
 def reference_probabilities(
-    checkpoint: Checkpoint, probe: Probe, preprocess: Preprocess, progress: Progress | None = None
+    checkpoint: Checkpoint, probe: ImageSet, preprocess: Preprocess, progress: Progress | None = None
 ) -> np.ndarray:
     """The checkpoint's answer: float32 [N, 7] in canonical order, from the plain network in float32.
 
@@ -203,7 +162,7 @@ def reference_probabilities(
     return np.concatenate(parts)
 
 
-def candidate_probabilities(recognizer: Recognizer, probe: Probe) -> np.ndarray:
+def candidate_probabilities(recognizer: Recognizer, probe: ImageSet) -> np.ndarray:
     """The artifact's answer: float32 [N, 7], the way an app gets it: bytes in, in batches and one by one.
 
     Every fourth image is asked for alone, so that both batch 1 and full batches are proven.
@@ -218,7 +177,7 @@ def candidate_probabilities(recognizer: Recognizer, probe: Probe) -> np.ndarray:
 def compare(
     checkpoint: Checkpoint,
     recognizer: Recognizer,
-    probe: Probe,
+    probe: ImageSet,
     progress: Progress | None = None,
     reference: np.ndarray | None = None,
 ) -> Comparison:
@@ -242,7 +201,7 @@ def reference_preprocess(checkpoint: Checkpoint, size: int) -> Preprocess:
     return Preprocess.from_dict({**values, "size": size})
 
 
-def report(comparison: Comparison, probe: Probe, engine: str) -> dict[str, Any]:
+def report(comparison: Comparison, probe: ImageSet, engine: str) -> dict[str, Any]:
     """What `parity.json` holds: what was compared with what, on which images, and the verdict."""
     return {
         "verdict": "passed" if comparison.passed else "failed",

@@ -12,9 +12,10 @@ import numpy as np
 
 from edgefer.artifact import Artifact
 from edgefer.errors import UnavailableError
+from edgefer.imageset import ImageSet
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.optional import require
-from edgefer.parity.compare import Comparison, Probe, Progress, compare, report
+from edgefer.parity.compare import Comparison, Progress, compare, report
 from edgefer.runtime.engines import Row, open_engine, ways
 from edgefer.runtime.recognizer import Recognizer
 
@@ -74,7 +75,7 @@ class Proof:
             return "failed"
         return "evaluated" if self.not_run else "passed"
 
-    def report(self, probe: Probe) -> dict[str, Any]:
+    def report(self, probe: ImageSet) -> dict[str, Any]:
         """What `parity.json` holds: what was compared with what, on which images, the verdict, and what it covers."""
         found = {**report(self.comparison, probe, self.worst.engine), "verdict": self.verdict}
         if self.not_run:
@@ -120,7 +121,7 @@ def open_candidates(artifact: Artifact, provider: str | None = None, threads: in
         return Candidates({None: Recognizer(artifact, module.open_evaluator(artifact))}, error, module.PROVES)
 
 
-def prove(checkpoint: Checkpoint, candidates: Candidates, probe: Probe, progress: Progress | None = None) -> Proof:
+def prove(checkpoint: Checkpoint, candidates: Candidates, probe: ImageSet, progress: Progress | None = None) -> Proof:
     """Compare every way to run an artifact with its checkpoint on `probe`."""
     found: list[Way] = []
     reference: np.ndarray | None = None

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edgefer.bench.candidates import Candidate
-from edgefer.bench.inputs import Pool, drawn
+from edgefer.bench.inputs import drawn
 from edgefer.bench.runs import Block, Measured, Plan, Process, Run, Warmup
+from edgefer.imageset import ImageSet
 from edgefer.preprocess import Preprocess
 
 FAKE = str(Path(__file__).with_name("fake.py"))
@@ -19,7 +20,7 @@ SMALL = Preprocess(size=32)
 
 
 @pytest.fixture(scope="session")
-def pool() -> Pool:
+def pool() -> ImageSet:
     """Six drawn faces."""
     return drawn(6)
 
@@ -85,7 +86,7 @@ def measured(
 
 
 @pytest.fixture
-def steady_run(pool: Pool) -> Run:
+def steady_run(pool: ImageSet) -> Run:
     """Two candidates over twelve rounds: 10 ms with a little noise, and exactly twice as fast."""
     rng = np.random.default_rng(0)
     base = 10 + 0.1 * rng.standard_normal((12, 5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -119,3 +120,20 @@ def broken(boundary: str, threads: int, batch: int, how: str) -> Any:
         os._exit(7)
     time.sleep(60)
     return None
+
+
+def failing(boundary: str, threads: int, batch: int, turns: bool, start: int, folder: str) -> Any:
+    """Raises in its turns or in its warm-up, in the process that is the `start`-th to open it."""
+    here = len(list(Path(folder).iterdir()))
+    (Path(folder) / str(here)).touch()
+    made = 0
+
+    def call(inputs: Any) -> Any:
+        nonlocal made
+        made += 1
+        begun = gc.get_freeze_count() > 0 if turns else made > 7  # after the first call and the six that are compared
+        if here == start and begun:
+            raise ValueError("no more")
+        return answer(inputs)
+
+    return call

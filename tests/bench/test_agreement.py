@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgefer.bench.agreement import Agreement, agreement
-from edgefer.bench.inputs import Pool
+from edgefer.imageset import ImageSet
 from tests.bench.conftest import measured
 
 SURE = np.eye(7)[[0, 3, 6]] * 0.9 + 0.1 / 7
@@ -71,5 +71,5 @@ def test_labels_alone() -> None:
 
 def test_other_images_are_not_compared() -> None:
     first = measured("a", [[1]], outputs=SURE)
-    assert agreement(first, measured("b", [[1]], outputs=SURE, pool=Pool([("a.png", b"")], "one"))) is None
+    assert agreement(first, measured("b", [[1]], outputs=SURE, pool=ImageSet([("a.png", b"")], "one"))) is None
     assert agreement(first, measured("b", [[1]], outputs=SURE[:2])) is None

@@ -122,6 +122,10 @@ def test_the_commit_only_where_the_folder_is_tracked(tmp_path: Path) -> None:
     git("commit", "-m", "two")
     commit = git("rev-parse", "HEAD")
     assert environment.git_commit(package) == commit[:12]
+    put(tmp_path / "benchmarks" / "results" / "new.json", "{}")
+    put(tmp_path / "README.md", "")
+    git("add", ".")
+    assert environment.git_commit(package) == commit[:12]  # results and pages are no code
     (tmp_path / "other.txt").write_text("changed")
     assert environment.git_commit(package) == f"{commit[:12]}-dirty"
 

@@ -13,13 +13,13 @@ import torch
 from edgefer.artifact import Artifact
 from edgefer.bench import openers, ours, pytorch
 from edgefer.bench.candidates import BOUNDARIES
-from edgefer.bench.inputs import Pool
 from edgefer.bench.runner import measure
 from edgefer.bench.runs import Plan
 from edgefer.emotions import EMOTIONS
 from edgefer.errors import ArtifactError, UnavailableError, UsageError
+from edgefer.imageset import ImageSet
 from edgefer.model.checkpoint import Checkpoint
-from edgefer.parity.compare import Probe, reference_probabilities
+from edgefer.parity.compare import reference_probabilities
 from edgefer.preprocess import Preprocess
 from edgefer.runtime.recognizer import load
 from edgefer.weights import ARTIFACT
@@ -39,7 +39,7 @@ def call(opened: Any, inputs: Any) -> Any:
     return opened.collect(answer) if hasattr(opened, "collect") else answer
 
 
-def test_an_artifact_at_every_boundary(tiny_artifact: Artifact, pool: Pool) -> None:
+def test_an_artifact_at_every_boundary(tiny_artifact: Artifact, pool: ImageSet) -> None:
     faces, data = pool.faces(Preprocess()), [image for _, image in pool.images]
     expected = load(tiny_artifact.path).probabilities(faces)
     for boundary in BOUNDARIES:
@@ -103,9 +103,9 @@ def test_a_devices_own_clock_comes_through(tiny_artifact: Artifact, monkeypatch:
 @pytest.mark.parametrize("boundary", list(BOUNDARIES))
 @pytest.mark.usefixtures("threads")
 def test_pytorch_answers_as_the_checkpoint(
-    form: str, boundary: str, tiny: Checkpoint, tiny_file: Path, pool: Pool
+    form: str, boundary: str, tiny: Checkpoint, tiny_file: Path, pool: ImageSet
 ) -> None:
-    expected = reference_probabilities(tiny, Probe(pool.images, ""), tiny.preprocess)
+    expected = reference_probabilities(tiny, ImageSet(pool.images, ""), tiny.preprocess)
     opened = pytorch.network(boundary, 1, 6, form=form, checkpoint=str(tiny_file))
     inputs = [data for _, data in pool.images] if boundary == "end_to_end" else pool.faces(tiny.preprocess)
     assert np.abs(call(opened, inputs) - expected).max() < 1e-6
@@ -119,9 +119,9 @@ def test_pytorch_answers_as_the_checkpoint(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("threads")
-def test_compiled(tiny: Checkpoint, tiny_file: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled(tiny: Checkpoint, tiny_file: Path, pool: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch._inductor.config.compile_threads", 1)
-    expected = reference_probabilities(tiny, Probe(pool.images, ""), tiny.preprocess)
+    expected = reference_probabilities(tiny, ImageSet(pool.images, ""), tiny.preprocess)
     opened = pytorch.network("host", 1, 6, form="compiled", checkpoint=str(tiny_file))
     assert np.abs(opened(pool.faces(tiny.preprocess)) - expected).max() < 1e-6
 
@@ -178,7 +178,7 @@ def test_folders_of_one_name(tiny_artifact: Artifact, tmp_path: Path) -> None:
     assert names == [f"{path}, onnx fp32" for path in paths]
 
 
-def test_side_by_side(tiny_artifact: Artifact, tiny_file: Path, plan: Plan, pool: Pool) -> None:
+def test_side_by_side(tiny_artifact: Artifact, tiny_file: Path, plan: Plan, pool: ImageSet) -> None:
     """In processes of their own, with the check that they agree."""
     candidates = [*ours.checkpoint(tiny_file, forms=["eager"]), *ours.artifacts([tiny_artifact.path])]
     run = measure(candidates, plan, pool)

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from edgefer.bench import environment, page
-from edgefer.bench.inputs import Pool
 from edgefer.bench.pictures import Picture
 from edgefer.bench.results import results
 from edgefer.bench.runs import Plan, Run
+from edgefer.imageset import ImageSet
 from tests.bench.conftest import measured
 
 
@@ -37,7 +37,7 @@ class Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page(pool: Pool, tmp_path: Path) -> None:
+def test_the_page(pool: ImageSet, tmp_path: Path) -> None:
     images = []
     for name, value in (("light", 255), ("dark", 0)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((4, 6), value, np.uint8))

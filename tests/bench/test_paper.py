@@ -12,18 +12,18 @@ import pytest
 from edgefer.artifact import Artifact
 from edgefer.bench import environment, paper, paper_report
 from edgefer.bench.candidates import BOUNDARIES
-from edgefer.bench.inputs import Pool
 from edgefer.bench.paper import DATASETS
 from edgefer.bench.results import results
 from edgefer.bench.runs import Plan, Run
 from edgefer.images import sniff
+from edgefer.imageset import ImageSet
 from tests.bench.conftest import measured
 
 OUTSIDE = {"FER2013": 1.0, "RAF-DB": 2.0, "AffectNet-7": 4.0, "ExpW": 4.0}
 
 
 @pytest.fixture
-def run(pool: Pool) -> Run:
+def run(pool: ImageSet) -> Run:
     """A network that takes 10 ms, and what lies outside of it 1, 2, 4 and 4 ms; the load doubles half of the rounds."""
     rng = np.random.default_rng(0)
     load = np.repeat([1.0, 2.0], 10)[:, None]
@@ -79,7 +79,7 @@ def test_the_table(found: dict[str, Any]) -> None:
     assert [row[2] for row in rows] == ["1.4", "3.2", "3.6", "1.9"]
 
 
-def test_what_is_said_follows_from_the_figures(run: Run, pool: Pool) -> None:
+def test_what_is_said_follows_from_the_figures(run: Run, pool: ImageSet) -> None:
     said = paper.findings("reference", paper.table(run))
     assert "no difference shown between the data sets" in said[0]
     assert "the paper's time grows by 2.2 ms" in said[2]
@@ -121,7 +121,7 @@ def test_the_folder(found: dict[str, Any], run: Run, tmp_path: Path) -> None:
 
 
 def test_candidates_are_all_data_sets_at_all_boundaries(tiny_artifact: Artifact) -> None:
-    pools = {dataset.name: Pool([], dataset.name) for dataset in DATASETS}
+    pools = {dataset.name: ImageSet([], dataset.name) for dataset in DATASETS}
     made = paper.candidates(tiny_artifact.path, pools)
     assert len({candidate.name for candidate in made}) == len(DATASETS) * len(BOUNDARIES)
     for candidate in made:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from edgefer.bench import environment, pictures
-from edgefer.bench.inputs import Pool
 from edgefer.bench.look import Look, plain_log, save
 from edgefer.bench.pictures import Subject
 from edgefer.bench.results import results
 from edgefer.bench.runs import Plan, Run
 from edgefer.errors import UnavailableError
+from edgefer.imageset import ImageSet
 from tests.bench.conftest import measured
 
 
@@ -45,7 +45,7 @@ def test_light_and_dark(two_runs: Subject, tmp_path: Path) -> None:
     )
 
 
-def test_one_candidate_has_nothing_to_compare(pool: Pool, tmp_path: Path) -> None:
+def test_one_candidate_has_nothing_to_compare(pool: ImageSet, tmp_path: Path) -> None:
     alone = subject(Run(Plan(), pool, (measured("a", [[1.0, 2.0]] * 6),)))
     drawn = pictures.draw(alone.results, alone.runs, tmp_path)
     assert [picture.light.stem for picture in drawn] == ["latency", "time"]
@@ -63,7 +63,7 @@ def test_axes_have_units_and_ticks(kind: Any, two_runs: Subject) -> None:
             assert shown, kind.__name__
 
 
-def test_no_sample_is_cut_off(pool: Pool) -> None:
+def test_no_sample_is_cut_off(pool: ImageSet) -> None:
     rounds = [[1.0, 2.0, 3.0]] * 7 + [[500.0]]
     whole = subject(Run(Plan(), pool, (measured("a", rounds),)))
     figure = pictures.distribution(whole, Look("light", ["a"]))
@@ -77,7 +77,7 @@ def test_no_sample_is_cut_off(pool: Pool) -> None:
     assert [float(value) for line in medians for value in line.get_ydata()] == [2.0] * 7 + [500.0]
 
 
-def test_an_interval_that_holds_one_is_hollow(pool: Pool) -> None:
+def test_an_interval_that_holds_one_is_hollow(pool: ImageSet) -> None:
     rng = np.random.default_rng(0)
     base = 10 + rng.standard_normal((12, 5))
     others = measured("same", 10 + rng.standard_normal((12, 5))), measured("twice", base / 2)
@@ -88,7 +88,7 @@ def test_an_interval_that_holds_one_is_hollow(pool: Pool) -> None:
     assert [label.get_text() for label in place.get_yticklabels()] == ["same", "twice"]
 
 
-def test_accuracy_where_everybody_has_one(pool: Pool) -> None:
+def test_accuracy_where_everybody_has_one(pool: ImageSet) -> None:
     candidates = [measured(name, [[value] * 4] * 8, accuracy=value / 10) for name, value in (("a", 6.0), ("b", 7.0))]
     known = subject(Run(Plan(), pool, tuple(candidates)))
     place = pictures.tradeoff(known, Look("light", known.names)).axes[0]

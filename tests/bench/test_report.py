@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edgefer.bench import environment, report
-from edgefer.bench.inputs import Pool
 from edgefer.bench.results import NO_DIFFERENCE, results
 from edgefer.bench.runs import Plan, Run
+from edgefer.imageset import ImageSet
 from tests.bench.conftest import measured
 
 
@@ -32,7 +32,7 @@ def test_the_timing_table(steady_run: Run) -> None:
     assert rows[1][-1] == "2.00 to 2.00"
 
 
-def test_no_difference_is_said(pool: Pool) -> None:
+def test_no_difference_is_said(pool: ImageSet) -> None:
     rng = np.random.default_rng(0)
     a, b = (measured(name, 10 + rng.standard_normal((12, 5))) for name in "ab")
     _, rows = report.timing(of(Run(Plan(), pool, (a, b)))["runs"][0])
@@ -41,7 +41,7 @@ def test_no_difference_is_said(pool: Pool) -> None:
     assert report.timing(of(few)["runs"][0])[1][1][-1] == f"too few processes, {NO_DIFFERENCE}"
 
 
-def test_the_table_of_arrivals(pool: Pool) -> None:
+def test_the_table_of_arrivals(pool: ImageSet) -> None:
     a = measured("a", [[10.0, 16.0]] * 8, queued=[[0.0, 6.0]] * 8)
     columns, rows = report.timing(of(Run(Plan(rate=25), pool, (a,)))["runs"][0])
     assert columns[0] == "host, batch 1, 1 thread, 25 calls a second at random"
@@ -59,7 +59,7 @@ def test_costs(steady_run: Run) -> None:
     assert dict(zip(columns, rows[0], strict=True))["file MB"] == "-"
 
 
-def test_remarks_name_whom_they_concern(pool: Pool) -> None:
+def test_remarks_name_whom_they_concern(pool: ImageSet) -> None:
     rows = [[10.0, 10.1]] * 12
     some = [measured(name, rows, settled=name != "c") for name in "abc"]
     found = of(Run(Plan(), pool, tuple(some), {"d": "it does not install."}))

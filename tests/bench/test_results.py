@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from edgefer.bench import environment
-from edgefer.bench.inputs import Pool
 from edgefer.bench.results import NO_DIFFERENCE, SCHEMA, ratio, remarks, results, summarise, verdict
 from edgefer.bench.runs import Block, Plan, Run
 from edgefer.bench.statistics import Interval, quantile
+from edgefer.imageset import ImageSet
 from tests.bench.conftest import measured
 
 MACHINE: dict[str, Any] = {"cpu": {"usable": 2}, "git": None}
@@ -50,7 +50,7 @@ def test_everything_is_json_and_has_its_units(steady_run: Run) -> None:
     assert base["remarks"] == []
 
 
-def test_batches_count_all_their_images(pool: Pool) -> None:
+def test_batches_count_all_their_images(pool: ImageSet) -> None:
     found = measured("a", [[100.0] * 3] * 8)
     assert summarise(found, found, Plan(batch=32))["images_per_second"]["value"] == pytest.approx(320)
 
@@ -136,7 +136,7 @@ def test_what_is_told_of_the_machine(steady_run: Run) -> None:
     assert "not committed" in said({**MACHINE, "git": "abc-dirty"}, 0)[0]
 
 
-def test_arrivals(pool: Pool) -> None:
+def test_arrivals(pool: ImageSet) -> None:
     """Two calls a round, 10 ms each, the second 4 ms after the first: 6 ms of waiting, 16 ms of latency."""
     found = measured("a", [[10.0, 16.0]] * 8, queued=[[0.0, 6.0]] * 8)
     figures = summarise(found, found, Plan(rate=100))
@@ -148,7 +148,7 @@ def test_arrivals(pool: Pool) -> None:
     assert figures["latency_ms"]["p50"]["value"] == 13
 
 
-def test_an_empty_run(pool: Pool) -> None:
+def test_an_empty_run(pool: ImageSet) -> None:
     found = results([Run(Plan(), pool, (), {"a": "does not install"})], MACHINE, QUIET, QUIET, "x")
     assert found["runs"][0]["candidates"] == []
     assert found["runs"][0]["failed"] == {"a": "does not install"}

@@ -14,11 +14,12 @@ import pytest
 from scipy import stats
 
 from edgefer.bench.candidates import SCRATCH, Candidate
-from edgefer.bench.inputs import Pool, drawn
+from edgefer.bench.inputs import drawn
 from edgefer.bench.process import CandidateError
 from edgefer.bench.runner import MAX_CALLS, arrivals, measure, order
 from edgefer.bench.runs import Plan
 from edgefer.errors import ParityError, UsageError
+from edgefer.imageset import ImageSet
 from tests.bench.conftest import SMALL
 from tests.bench.fake import LABELS, answer
 
@@ -47,7 +48,7 @@ def test_arrivals_are_poisson() -> None:
     assert len(arrivals(rate=0.001, seconds=0.1, seed=0)) == 1  # a block has at least one
 
 
-def test_a_whole_run(fake: Fake, plan: Plan, pool: Pool) -> None:
+def test_a_whole_run(fake: Fake, plan: Plan, pool: ImageSet) -> None:
     """Every round in every process, in turn, never two at a time, and every sample is there."""
     seen: list[tuple[str, int, int]] = []
     run = measure([fake(name) for name in "abc"], plan, pool, lambda *step: seen.append(step))
@@ -83,7 +84,7 @@ def test_a_whole_run(fake: Fake, plan: Plan, pool: Pool) -> None:
     assert {what for what, *_ in seen} == {"opening", "warming up", "measuring"}
 
 
-def test_processes_are_fresh_and_share_a_scratch_folder(fake: Fake, plan: Plan, pool: Pool, tmp_path: Path) -> None:
+def test_processes_are_fresh_and_share_a_scratch_folder(fake: Fake, plan: Plan, pool: ImageSet, tmp_path: Path) -> None:
     """Each start sees what the ones before it left, and nothing of an earlier run."""
     log = tmp_path / "log.txt"
     candidate = fake("a", "leaving", log=str(log), environment={"FAKE_SCRATCH": SCRATCH})
@@ -94,7 +95,7 @@ def test_processes_are_fresh_and_share_a_scratch_folder(fake: Fake, plan: Plan, 
     assert left == ("0", "1", "2") * 2
 
 
-def test_what_candidates_are_given(fake: Fake, pool: Pool, tmp_path: Path) -> None:
+def test_what_candidates_are_given(fake: Fake, pool: ImageSet, tmp_path: Path) -> None:
     """Boundary, threads, batch; faces as arrays, images as bytes; overrides of a candidate come first."""
     log = tmp_path / "log.txt"
     other = drawn(4, seed=9)
@@ -106,7 +107,7 @@ def test_what_candidates_are_given(fake: Fake, pool: Pool, tmp_path: Path) -> No
     assert set(labels) == {LABELS[len(data) % 7] for _, data in other.images}
 
 
-def test_arrivals_in_a_run(fake: Fake, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arrivals_in_a_run(fake: Fake, pool: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgefer.bench.runner.PACED_BLOCK", 0.05)
     plan = Plan(seconds=0.4, rate=400, warmup=0.02, processes=2)
     run = measure([fake("a"), fake("b", seconds=0.004)], plan, pool)
@@ -125,7 +126,7 @@ def test_arrivals_in_a_run(fake: Fake, pool: Pool, monkeypatch: pytest.MonkeyPat
     assert queued[1] > queued[0]  # 4 ms of work every 2.5 ms
 
 
-def test_wrong_answers_are_not_measured(fake: Fake, plan: Plan, pool: Pool) -> None:
+def test_wrong_answers_are_not_measured(fake: Fake, plan: Plan, pool: ImageSet) -> None:
     good, off = fake("good", network="n"), fake("off", shift=0.01, network="n")
     with pytest.raises(ParityError, match=r"off answers differently from good.*max \|dp\| 1.0e-02"):
         measure([good, off], plan, pool)
@@ -136,7 +137,7 @@ def test_wrong_answers_are_not_measured(fake: Fake, plan: Plan, pool: Pool) -> N
     assert len(measure([good, other], plan, pool).measured) == 2  # other networks may differ
 
 
-def test_a_candidate_that_fails(fake: Fake, plan: Plan, pool: Pool) -> None:
+def test_a_candidate_that_fails(fake: Fake, plan: Plan, pool: ImageSet) -> None:
     candidates = [fake("a"), fake("b", "broken", how="raise")]
     with pytest.raises(CandidateError, match="no such luck"):
         measure(candidates, plan, pool)
@@ -146,7 +147,24 @@ def test_a_candidate_that_fails(fake: Fake, plan: Plan, pool: Pool) -> None:
     assert measure(candidates[1:], plan, pool, keep_going=True).measured == ()
 
 
-def test_bad_plans_and_names(fake: Fake, plan: Plan, pool: Pool) -> None:
+@pytest.mark.parametrize("start", [0, 1])
+@pytest.mark.parametrize("turns", [False, True])
+def test_a_candidate_that_fails_while_it_is_measured(
+    fake: Fake, plan: Plan, pool: ImageSet, tmp_path: Path, turns: bool, start: int
+) -> None:
+    """While warming up or in its turns, in its first process or a later one: the others are measured all the same."""
+    candidates = [fake("a"), fake("b", "failing", turns=turns, start=start, folder=str(tmp_path)), fake("c")]
+    run = measure(candidates, plan, pool, keep_going=True)
+    assert [m.candidate.name for m in run.measured] == ["a", "c"]
+    assert all(len(process.blocks) == 5 for m in run.measured for process in m.processes)
+    assert "no more" in run.failed["b"]
+    for left in tmp_path.iterdir():
+        left.unlink()
+    with pytest.raises(CandidateError, match="no more"):
+        measure(candidates, plan, pool)
+
+
+def test_bad_plans_and_names(fake: Fake, plan: Plan, pool: ImageSet) -> None:
     for wrong in ({"boundary": "gpu"}, {"batch": 0}, {"threads": 0}, {"processes": 0}, {"seconds": 0}, {"rate": 0.0}):
         with pytest.raises(UsageError):
             Plan(**wrong)  # type: ignore[arg-type]
@@ -159,7 +177,7 @@ def test_bad_plans_and_names(fake: Fake, plan: Plan, pool: Pool) -> None:
             measure(candidates, plan, pool)
 
 
-def test_another_python(fake: Fake, plan: Plan, pool: Pool, tmp_path: Path) -> None:
+def test_another_python(fake: Fake, plan: Plan, pool: ImageSet, tmp_path: Path) -> None:
     """A peer's interpreter needs numpy and nothing of ours."""
     link = tmp_path / "python"
     try:

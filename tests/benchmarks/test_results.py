@@ -16,8 +16,9 @@ from peers.environments import Record
 from peers.runtimes import Entrants
 
 from edgefer.bench.candidates import Candidate
-from edgefer.bench.inputs import Pool, drawn
+from edgefer.bench.inputs import drawn
 from edgefer.bench.runs import Plan
+from edgefer.imageset import ImageSet
 
 from .conftest import BENCHMARKS
 
@@ -48,7 +49,7 @@ def script() -> ModuleType:
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both parts with stand-ins; in the first, one peer was not installed and one fails."""
-    pool: Callable[[], Pool] = lambda: drawn(4)  # noqa: E731
+    pool: Callable[[], ImageSet] = lambda: drawn(4)  # noqa: E731
     able = [_candidate("PyTorch", delay=0.002), _candidate("ours"), _candidate("broken", broken=True)]
     missing = {"absent": "does not install: no matching distribution"}
     monkeypatch.setattr(runtimes, "entrants", lambda record, cache: Entrants(able, missing))

@@ -273,6 +273,14 @@ def test_pictures_that_are_none(refused: Refused, tiny_artifact: Artifact, tmp_p
     assert str(tmp_path / "broken.jpg") in predict(".")  # one bad picture in a folder is named
 
 
+def test_pictures_that_are_none_are_noticed_before_a_model_is_fetched(
+    refused: Refused, tiny_artifact: Artifact, tmp_path: Path
+) -> None:
+    (tmp_path / "README.md").write_text("text")
+    face_model = ("--face-model", tmp_path / "none.onnx")  # reading it would be refused with other words
+    assert "is not a JPEG" in refused(3, "predict", tiny_artifact.path, tmp_path / "README.md", *face_model)[0]
+
+
 @pytest.mark.parametrize(
     ("source", "out", "kind"),
     [

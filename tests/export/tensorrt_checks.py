@@ -20,9 +20,9 @@ import onnxruntime
 
 from edgefer.artifact import open_artifact
 from edgefer.export.run import Options, export
+from edgefer.imageset import ImageSet
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import seeded
-from edgefer.parity.compare import Probe
 from edgefer.samples import encoded
 from tests.conftest import TINY
 from tests.export import tensorrt_double
@@ -105,7 +105,7 @@ def main() -> None:
     options: dict[str, Any] = {"workspace": 64, "optimization_level": 4}
     options |= {"version_compatible": True, "hardware_compatible": True}
     wanted = Options("tensorrt", precision, batch=(1, 4, 16), target_options=options, require_run=True)
-    checkpoint, probe = Checkpoint(seeded(TINY, seed=1)), Probe(encoded(20), "20 faces")
+    checkpoint, probe = Checkpoint(seeded(TINY, seed=1)), ImageSet(encoded(20), "20 faces")
     said: list[str] = []
     progress: list[tuple[int, int]] = []
     for _ in range(2):  # the second build finds what the first measured

@@ -22,12 +22,12 @@ from edgefer.emotions import EMOTIONS, permutation
 from edgefer.errors import ArtifactError, UnavailableError, UsageError
 from edgefer.export.run import NotProvenError, Options, export
 from edgefer.export.targets import TARGETS, Request
+from edgefer.imageset import ImageSet
 from edgefer.model import checkpoint as checkpoints
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import Architecture, seeded
 from edgefer.parity import compare
 from edgefer.parity.bisect import bisect
-from edgefer.parity.compare import Probe
 from edgefer.parity.prove import open_candidates, prove
 from edgefer.preprocess import Preprocess
 
@@ -48,7 +48,7 @@ def no_core_ml(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def package(tiny_file: Path, probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def package(tiny_file: Path, probe: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The tiny network exported to Core ML fp32. Read only: copy it before changing anything."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edgefer.runtime.engines.platform.system", lambda: "Linux")
@@ -104,7 +104,7 @@ def test_the_verdict_says_what_was_proven_and_what_was_not(package: Artifact) ->
     assert "evaluated by edgefer" in parity["engine"]
 
 
-def test_require_run_is_not_satisfied_by_an_evaluation(tiny: Checkpoint, probe: Probe, tmp_path: Path) -> None:
+def test_require_run_is_not_satisfied_by_an_evaluation(tiny: Checkpoint, probe: ImageSet, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="macOS") as caught:
         export(tiny, tmp_path / "a", probe, Options(target="coreml", require_run=True))
     assert caught.value.exit_code == 4
@@ -326,7 +326,7 @@ def flip_bits(spec: Any, weights: Path) -> None:
 def test_faults_are_refused_and_found(
     tiny: Checkpoint,
     package: Artifact,
-    probe: Probe,
+    probe: ImageSet,
     tmp_path: Path,
     change: Callable[[Any, Path], None],
     first: str,
@@ -338,7 +338,9 @@ def test_faults_are_refused_and_found(
     assert departing[0] == first
 
 
-def test_another_models_weights_are_refused(tiny: Checkpoint, package: Artifact, probe: Probe, tmp_path: Path) -> None:
+def test_another_models_weights_are_refused(
+    tiny: Checkpoint, package: Artifact, probe: ImageSet, tmp_path: Path
+) -> None:
     other = Checkpoint(seeded(tiny.architecture, 2))
     coreml.build(Request(other, other.preprocess), tmp_path)
     theirs = tmp_path / coreml.MODEL / WEIGHTS
@@ -361,7 +363,7 @@ def test_an_unknown_operation_is_named(package: Artifact, tmp_path: Path) -> Non
 
 
 def test_a_wrong_package_is_never_written(
-    tiny: Checkpoint, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Checkpoint, probe: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = mlpackage.describe
 
@@ -375,7 +377,7 @@ def test_a_wrong_package_is_never_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bisect_names_every_stage(tiny: Checkpoint, package: Artifact, probe: Probe) -> None:
+def test_bisect_names_every_stage(tiny: Checkpoint, package: Artifact, probe: ImageSet) -> None:
     stages = bisect(tiny, package, probe)
     assert [stage.name for stage in stages][:4] == ["input", "conv1", "conv2", "conv3"]
     assert [stage.name for stage in stages][-2:] == ["fc4", "probabilities"]

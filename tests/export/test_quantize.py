@@ -18,18 +18,19 @@ from edgefer.errors import EdgeferError, ImageError, UnavailableError
 from edgefer.export import quantize as room
 from edgefer.export.onnx_graph import to_onnx
 from edgefer.export.precision import onnx_precision
-from edgefer.export.quantize import PRODUCTS, calibration_faces, calibration_probe, quantize
+from edgefer.export.quantize import PRODUCTS, calibration_probe, quantize
 from edgefer.export.targets import Request
+from edgefer.imageset import ImageSet
 from edgefer.model import checkpoint as checkpoints
 from edgefer.model.checkpoint import Checkpoint
-from edgefer.parity.compare import AGREEMENT, BOUNDS, Comparison, Probe
+from edgefer.parity.compare import AGREEMENT, BOUNDS, Comparison
 from edgefer.samples import encoded
 from edgefer.weights import CHECKPOINT
 
 
 @pytest.fixture(scope="module")
 def faces(tiny: Checkpoint) -> np.ndarray:
-    return calibration_faces(Probe(encoded(20, 7), "20 faces"), tiny.preprocess)
+    return ImageSet(encoded(20, 7), "20 faces").faces(tiny.preprocess)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +143,7 @@ def shipped() -> tuple[Checkpoint, onnx.ModelProto, onnx.ModelProto]:
     """The model that ships, in float and quantised on drawn faces, as an export does it."""
     checkpoint = checkpoints.load(CHECKPOINT)
     model = to_onnx(Request(checkpoint, checkpoint.preprocess))
-    return checkpoint, model, quantize(model, calibration_faces(calibration_probe(None), checkpoint.preprocess))
+    return checkpoint, model, quantize(model, calibration_probe(None).faces(checkpoint.preprocess))
 
 
 @pytest.mark.slow
@@ -155,7 +156,7 @@ def test_int8_of_the_model_that_ships_keeps_its_labels(
     images, meta = fer2013_mini
     chosen = images[meta["usage"] > 0]
     real = np.stack([checkpoint.preprocess(np.repeat(face[..., None], 3, -1)) for face in chosen])
-    drawn = calibration_faces(Probe(encoded(128), "128 faces"), checkpoint.preprocess)
+    drawn = ImageSet(encoded(128), "128 faces").faces(checkpoint.preprocess)
     for faces in (real, drawn):
         comparison = agreement(model, quantized, faces)
         assert comparison.passed, comparison.failures
@@ -168,7 +169,7 @@ def test_a_scale_that_is_wrong_is_noticed_by_the_verdict(
 ) -> None:
     """As if the first layer had been calibrated on pictures eight times darker: all that is lighter is cut off."""
     checkpoint, model, quantized = shipped
-    drawn = calibration_faces(Probe(encoded(64), "64 faces"), checkpoint.preprocess)
+    drawn = ImageSet(encoded(64), "64 faces").faces(checkpoint.preprocess)
     wrong = onnx.ModelProto()
     wrong.CopyFrom(quantized)
     scale = next(t for t in wrong.graph.initializer if t.name == "input_scale")
@@ -196,7 +197,7 @@ def test_calibration_images_are_drawn_or_the_users(tmp_path: Path, face: np.ndar
     cv2.imwrite(str(tmp_path / "1.png"), face)
     given = calibration_probe(tmp_path)
     assert given.source == "1 images given with --calibration"
-    assert calibration_faces(given, tiny.preprocess).shape == (1, 64, 64, 3)
+    assert given.faces(tiny.preprocess).shape == (1, 64, 64, 3)
     drawn = calibration_probe(None)
     assert len(drawn.images) == room.FACES
     proof = {data for _, data in encoded(256)}

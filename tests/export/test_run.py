@@ -14,8 +14,8 @@ from edgefer.artifact import Artifact, open_artifact
 from edgefer.errors import UnavailableError, UsageError
 from edgefer.export import run, targets
 from edgefer.export.run import NotProvenError, Options, export
+from edgefer.imageset import ImageSet
 from edgefer.model.checkpoint import Checkpoint
-from edgefer.parity.compare import Probe
 from edgefer.runtime import engines
 from edgefer.runtime.engines.onnxruntime import OnnxRuntimeEngine
 
@@ -33,7 +33,7 @@ def test_what_is_written(tiny_artifact: Artifact) -> None:
     assert manifest.parameters[1] < manifest.parameters[0]
 
 
-def test_steps_are_told(tiny: Checkpoint, probe: Probe, tmp_path: Path) -> None:
+def test_steps_are_told(tiny: Checkpoint, probe: ImageSet, tmp_path: Path) -> None:
     said: list[str] = []
     counted: list[int] = []
     export(tiny, tmp_path / "a", probe, None, lambda step, text: said.append(step), lambda n, of: counted.append(n))
@@ -51,7 +51,7 @@ def sabotage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_failed_parity_writes_nothing(
-    tiny: Checkpoint, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Checkpoint, probe: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sabotage(monkeypatch)
     with pytest.raises(NotProvenError) as caught:
@@ -62,7 +62,7 @@ def test_failed_parity_writes_nothing(
 
 
 def test_failed_parity_keeps_the_old_artifact(
-    tiny: Checkpoint, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Checkpoint, probe: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(tiny, tmp_path / "a", probe)
     before = {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()}
@@ -73,14 +73,14 @@ def test_failed_parity_keeps_the_old_artifact(
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-def test_an_artifact_is_replaced(tiny: Checkpoint, probe: Probe, tmp_path: Path) -> None:
+def test_an_artifact_is_replaced(tiny: Checkpoint, probe: ImageSet, tmp_path: Path) -> None:
     export(tiny, tmp_path / "a", probe)
     artifact = export(tiny, tmp_path / "a", probe, Options(precision="fp16"))
     assert artifact.manifest.precision == "fp16"
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-def test_foreign_folders_and_files_are_refused(tiny: Checkpoint, probe: Probe, tmp_path: Path) -> None:
+def test_foreign_folders_and_files_are_refused(tiny: Checkpoint, probe: ImageSet, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "me.jpg").write_text("dear")
     for place, message in ((tmp_path / "photos", "other things"), (tmp_path / "photos" / "me.jpg", "is a file")):
@@ -120,14 +120,14 @@ def test_the_verdict_is_inside_the_file_too(tiny_artifact: Artifact, tmp_path: P
         (Options(batch=(1, 8, 32)), "no optimisation profile"),
     ],
 )
-def test_impossible_requests(tiny: Checkpoint, probe: Probe, tmp_path: Path, options: Options, message: str) -> None:
+def test_impossible_requests(tiny: Checkpoint, probe: ImageSet, tmp_path: Path, options: Options, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         export(tiny, tmp_path / "a", probe, options)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_an_engine_the_proof_is_not_run(
-    tiny: Checkpoint, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Checkpoint, probe: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.delitem(engines.ENGINES, "onnx")

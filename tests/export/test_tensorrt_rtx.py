@@ -21,10 +21,10 @@ from edgefer.export.run import Options, export
 from edgefer.export.targets import Request
 from edgefer.export.trt import builder, graph
 from edgefer.export.trt.network import make_network, network_types
+from edgefer.imageset import ImageSet
 from edgefer.model import checkpoint as checkpoints
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import seeded
-from edgefer.parity.compare import Probe
 from edgefer.runtime.cuda import Gpu
 from edgefer.runtime.engines import open_engine
 from edgefer.runtime.engines.trt.checks import check_file, check_machine, read_header
@@ -36,7 +36,7 @@ trt = pytest.importorskip("tensorrt_rtx", reason='TensorRT-RTX is not installed:
 
 Call = Callable[..., tuple[int, str, str]]
 CAPABILITIES = "8.6,8.9,12.0"
-SOME = Probe(encoded(4), "4 faces")
+SOME = ImageSet(encoded(4), "4 faces")
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,13 @@ import pytest
 from edgefer.artifact import Artifact
 from edgefer.errors import UnavailableError
 from edgefer.export.run import Options, export
+from edgefer.imageset import ImageSet
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.parity.bisect import bisect
-from edgefer.parity.compare import Probe
 from tests.parity.test_compare import reseal
 
 
-def test_stages_in_order(tiny: Checkpoint, tiny_artifact: Artifact, probe: Probe) -> None:
+def test_stages_in_order(tiny: Checkpoint, tiny_artifact: Artifact, probe: ImageSet) -> None:
     names = [stage.name for stage in bisect(tiny, tiny_artifact, probe)]
     assert names == [
         "input", "conv1", "conv2", "conv3", "se", "res_block1", "res_block2", "res_block3",
@@ -28,7 +28,7 @@ def test_stages_in_order(tiny: Checkpoint, tiny_artifact: Artifact, probe: Probe
 
 @pytest.mark.parametrize(("specialized", "batch"), [(False, None), (True, (4,))])
 def test_every_kind_of_export(
-    tiny: Checkpoint, probe: Probe, tmp_path: Path, specialized: bool, batch: tuple[int, ...] | None
+    tiny: Checkpoint, probe: ImageSet, tmp_path: Path, specialized: bool, batch: tuple[int, ...] | None
 ) -> None:
     options = Options(specialized=specialized, batch=batch)
     artifact = export(tiny, tmp_path / "a", probe, options)
@@ -36,13 +36,13 @@ def test_every_kind_of_export(
     assert max(stage.error for stage in stages) < 1e-5
 
 
-def test_other_targets_are_told_apart(tiny: Checkpoint, tiny_artifact: Artifact, probe: Probe) -> None:
+def test_other_targets_are_told_apart(tiny: Checkpoint, tiny_artifact: Artifact, probe: ImageSet) -> None:
     other = Artifact(tiny_artifact.path, replace(tiny_artifact.manifest, target="abacus"))
     with pytest.raises(UnavailableError, match="abacus"):
         bisect(tiny, other, probe)
 
 
-def test_a_lost_name(tiny: Checkpoint, tiny_artifact: Artifact, probe: Probe, tmp_path: Path) -> None:
+def test_a_lost_name(tiny: Checkpoint, tiny_artifact: Artifact, probe: ImageSet, tmp_path: Path) -> None:
     shutil.copytree(tiny_artifact.path, tmp_path / "copy")
 
     def rename(model: object) -> None:
@@ -56,7 +56,7 @@ def test_a_lost_name(tiny: Checkpoint, tiny_artifact: Artifact, probe: Probe, tm
         bisect(tiny, reseal(tmp_path / "copy", rename), probe)
 
 
-def test_not_a_number_departs(tiny: Checkpoint, tiny_artifact: Artifact, probe: Probe, tmp_path: Path) -> None:
+def test_not_a_number_departs(tiny: Checkpoint, tiny_artifact: Artifact, probe: ImageSet, tmp_path: Path) -> None:
     from tests.parity.test_compare import edit
 
     shutil.copytree(tiny_artifact.path, tmp_path / "copy")

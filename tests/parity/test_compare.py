@@ -18,12 +18,13 @@ from PIL import Image
 import edgefer
 from edgefer.artifact import Artifact, Manifest, append_manifest, dump, open_artifact, sha256_path
 from edgefer.emotions import AUTHORS, EMOTIONS
-from edgefer.errors import ArtifactError, ImageError
+from edgefer.errors import ArtifactError
+from edgefer.imageset import ImageSet
 from edgefer.model import checkpoint as checkpoints
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import seeded
 from edgefer.parity.bisect import bisect
-from edgefer.parity.compare import Comparison, Probe, compare, probe_from_folder, reference_probabilities
+from edgefer.parity.compare import Comparison, compare, reference_probabilities
 from tests.conftest import TINY
 
 
@@ -128,14 +129,7 @@ def test_accuracy_is_reported_and_must_not_fall_where_labels_are_known() -> None
     assert fallen.failures == ["accuracy falls from 75.00% to 73.75%"]
 
 
-def test_true_labels_come_from_the_folders_names() -> None:
-    names = ["happiness/1.png", "deep/anger/2.png"]
-    assert Probe([(n, b"") for n in names], "x").labels.tolist() == [3, 0]  # type: ignore[union-attr]
-    assert Probe([(n, b"") for n in [*names, "3.png"]], "x").labels is None
-    assert Probe([], "x").labels is None
-
-
-def test_reference_is_plain_pytorch_from_bytes(tiny: Checkpoint, probe: Probe) -> None:
+def test_reference_is_plain_pytorch_from_bytes(tiny: Checkpoint, probe: ImageSet) -> None:
     """Against a second writing with Pillow and torch alone."""
     expected = []
     with torch.no_grad():
@@ -148,25 +142,8 @@ def test_reference_is_plain_pytorch_from_bytes(tiny: Checkpoint, probe: Probe) -
             scores = dict(zip(AUTHORS, torch.softmax(logits, 1)[0].tolist(), strict=True))
             expected.append([scores[emotion] for emotion in EMOTIONS])
             assert name
-    found = reference_probabilities(tiny, Probe(probe.images[:6], "x"), tiny.preprocess)
+    found = reference_probabilities(tiny, ImageSet(probe.images[:6], "x"), tiny.preprocess)
     np.testing.assert_allclose(found, expected, atol=2e-6)
-
-
-def test_probe_hash_and_folder(tmp_path: Path, face: np.ndarray) -> None:
-    (tmp_path / "b").mkdir()
-    cv2.imwrite(str(tmp_path / "b" / "2.png"), face)
-    cv2.imwrite(str(tmp_path / "1.jpg"), face)
-    (tmp_path / "notes.txt").write_text("no image")
-    found = probe_from_folder(tmp_path)
-    assert [name for name, _ in found.images] == ["1.jpg", "b/2.png"]
-    joined = b"".join(hashlib.sha256((tmp_path / name).read_bytes()).digest() for name in ("1.jpg", "b/2.png"))
-    assert found.sha256 == hashlib.sha256(joined).hexdigest()
-    for folder, message in ((tmp_path / "none", "is not a folder"), (tmp_path / "b" / "2.png", "is not a folder")):
-        with pytest.raises(ImageError, match=message):
-            probe_from_folder(folder)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ImageError, match="holds no images"):
-        probe_from_folder(tmp_path / "empty")
 
 
 # Planted faults. Each changes an artifact in one way, reseals it as a careful forger would, and must be refused.
@@ -239,7 +216,7 @@ def copy(tiny_artifact: Artifact, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_planted_fault_is_refused_and_located(tiny: Checkpoint, copy: Path, probe: Probe, fault: str) -> None:
+def test_planted_fault_is_refused_and_located(tiny: Checkpoint, copy: Path, probe: ImageSet, fault: str) -> None:
     change, layer = FAULTS[fault]
     artifact = reseal(copy, change)
     comparison = compare(tiny, edgefer.load(copy), probe)
@@ -249,19 +226,19 @@ def test_planted_fault_is_refused_and_located(tiny: Checkpoint, copy: Path, prob
     assert next(stage.name for stage in stages if stage.departs) == layer
 
 
-def test_no_fault_no_alarm(tiny: Checkpoint, copy: Path, probe: Probe) -> None:
+def test_no_fault_no_alarm(tiny: Checkpoint, copy: Path, probe: ImageSet) -> None:
     """The forging itself changes nothing: without a fault the same path passes."""
     artifact = reseal(copy, lambda model: None)
     assert compare(tiny, edgefer.load(copy), probe).passed
     assert not any(stage.departs for stage in bisect(tiny, artifact, probe))
 
 
-def test_another_checkpoints_artifact(copy: Path, probe: Probe) -> None:
+def test_another_checkpoints_artifact(copy: Path, probe: ImageSet) -> None:
     other = Checkpoint(seeded(TINY, seed=99))
     assert not compare(other, edgefer.load(copy), probe).passed
 
 
-def test_another_resize_in_a_resealed_manifest(tiny: Checkpoint, copy: Path, probe: Probe) -> None:
+def test_another_resize_in_a_resealed_manifest(tiny: Checkpoint, copy: Path, probe: ImageSet) -> None:
     preprocess = replace(open_artifact(copy).manifest.preprocess, resize="linear")
     reseal(copy, lambda model: None, preprocess=preprocess)
     assert not compare(tiny, edgefer.load(copy), probe).passed
@@ -293,6 +270,6 @@ def test_the_trained_checkpoint_on_real_faces(
     data = [(f"{i}.png", cv2.imencode(".png", images[i])[1].tobytes()) for i in rows]
     checkpoint = checkpoints.load(shared / "quarter_fer2013.pth")
     for precision in ("fp32", "fp16"):
-        artifact = export(checkpoint, tmp_path / precision, Probe(data, "FER2013"), Options(precision=precision))
+        artifact = export(checkpoint, tmp_path / precision, ImageSet(data, "FER2013"), Options(precision=precision))
         assert artifact.manifest.proof == "passed"
         assert artifact.manifest.precision == precision

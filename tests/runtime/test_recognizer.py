@@ -23,8 +23,8 @@ from edgefer.artifact import Artifact
 from edgefer.emotions import AUTHORS, EMOTIONS
 from edgefer.errors import ArtifactError, EdgeferError, ImageError, UnavailableError, UsageError
 from edgefer.export.run import Options, export
+from edgefer.imageset import ImageSet
 from edgefer.model.checkpoint import Checkpoint
-from edgefer.parity.compare import Probe
 from edgefer.runtime.recognizer import Prediction, Recognizer, load
 from edgefer.weights import ARTIFACT
 
@@ -35,7 +35,7 @@ def recognizer(tiny_artifact: Artifact) -> Recognizer:
 
 
 @pytest.fixture(scope="module")
-def fixed(tiny: Checkpoint, probe: Probe, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def fixed(tiny: Checkpoint, probe: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The tiny network for batches of exactly four, as engines with a fixed shape are."""
     return export(tiny, tmp_path_factory.mktemp("fixed") / "tiny", probe, Options(batch=(4,)))
 
@@ -80,7 +80,7 @@ def test_real_weights_on_real_faces(shared: Path, tmp_path: Path) -> None:
     from edgefer.samples import encoded
 
     source = checkpoints.load(shared / "quarter_fer2013.pth")
-    artifact = export(source, tmp_path / "quarter", Probe(encoded(4), "4 faces"), Options())
+    artifact = export(source, tmp_path / "quarter", ImageSet(encoded(4), "4 faces"), Options())
     images = crops(4) + [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for _, data in encoded(8, seed=1)]
     found = stacked(load(artifact.path, threads=1)(images, channels="rgb"))
     expected = as_the_authors_do(source, images)

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgefer.export.onnx_graph import to_onnx
-from edgefer.export.quantize import calibration_faces, calibration_probe, quantize
+from edgefer.export.quantize import calibration_probe, quantize
 from edgefer.export.targets import Request
 
 
@@ -25,7 +25,7 @@ def make_graph(
     if request.precision == "int8":
         probe = calibration_probe(calibration)
         model = to_onnx(replace(request, precision="fp32", batch=fixed))
-        return quantize(model, calibration_faces(probe, request.preprocess)), {"calibration": probe.source}
+        return quantize(model, probe.faces(request.preprocess)), {"calibration": probe.source}
     model = to_onnx(replace(request, batch=fixed))
     if request.precision == "fp16":
         float_means(model)

@@ -15,8 +15,8 @@ from edgefer.artifact import Artifact
 from edgefer.emotions import EMOTIONS
 from edgefer.errors import UnavailableError, UsageError
 from edgefer.export.run import Options, export
+from edgefer.imageset import ImageSet
 from edgefer.model import checkpoint as checkpoints
-from edgefer.parity.compare import Probe
 from edgefer.parity.prove import open_candidates, prove
 from edgefer.runtime.engines import open_engine
 
@@ -63,7 +63,7 @@ def mac(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def made(tiny_file: Path, probe: Probe, tmp_path: Path, mac: None) -> Callable[..., Artifact]:
+def made(tiny_file: Path, probe: ImageSet, tmp_path: Path, mac: None) -> Callable[..., Artifact]:
     def make(**options: Any) -> Artifact:
         return export(checkpoints.load(tiny_file), tmp_path / "a", probe, Options(target="coreml", **options))
 
@@ -86,7 +86,7 @@ def test_arrays_are_filled_up(made: Callable[..., Artifact], tiny_artifact: Arti
     np.testing.assert_allclose(engine(FACES), expected, atol=1e-5)
 
 
-def test_all_units_are_proven_and_the_plan_is_kept(made: Callable[..., Artifact], probe: Probe) -> None:
+def test_all_units_are_proven_and_the_plan_is_kept(made: Callable[..., Artifact], probe: ImageSet) -> None:
     artifact = made()
     assert artifact.manifest.proof == "passed"
     parity = json.loads((artifact.path / "parity.json").read_text())
@@ -98,7 +98,7 @@ def test_all_units_are_proven_and_the_plan_is_kept(made: Callable[..., Artifact]
 
 
 def test_one_wrong_unit_fails_the_proof(
-    made: Callable[..., Artifact], probe: Probe, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., Artifact], probe: ImageSet, tiny_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifact = made()
     honest = StandIn.predict
