@@ -96,9 +96,9 @@ def _tradeoff(results: Mapping[str, Any], names: list[str], look: Look) -> Figur
             place.axhline(one["official"], color=look.note, lw=1, ls=":")
             place.annotate(
                 f"{one['name']}, cited",
-                (0.99, one["official"]),
+                (0.5, one["official"]),
                 xycoords=("axes fraction", "data"),
-                ha="right",
+                ha="center",
                 va="bottom",
                 fontsize=7.5,
                 color=look.note,

@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,31 @@ def record() -> dict[str, Any]:
 def moment() -> dict[str, Any]:
     """What changes while a benchmark runs: taken before and after it."""
     return {
+        "busy_cpus": busy_cpus(),
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "mhz": current_mhz(),
         "gpu": gpus(),
     }
+
+
+def busy_cpus(seconds: float = 0.25) -> float | None:
+    """How many CPUs others keep busy while this process sleeps; None where the system does not tell (only Linux does).
+
+    Unlike the load average it forgets at once what has ended, such as the run before this one.
+    """
+
+    def read() -> tuple[int, int] | None:
+        line = (_read(_PROC / "stat") or "").partition("\n")[0].split()
+        ticks = [int(word) for word in line[1:9]]  # user nice system idle iowait irq softirq steal
+        return (sum(ticks), ticks[3] + ticks[4]) if len(ticks) == 8 else None
+
+    before = read()
+    time.sleep(seconds if before else 0)
+    after = read()
+    if before is None or after is None or after[0] <= before[0]:
+        return None
+    idle = (after[1] - before[1]) / (after[0] - before[0])
+    return (1 - idle) * (os.cpu_count() or 1)
 
 
 def cpu() -> dict[str, Any]:

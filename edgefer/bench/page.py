@@ -147,6 +147,7 @@ def machine(results: Mapping[str, Any]) -> str:
         "memory": f"{environment['memory_bytes'] / 1e9:.1f} GB" if environment["memory_bytes"] else None,
         "virtualised": environment["virtualised"],
         "limits": f"{limits['cpus']:g} CPUs" if limits["cpus"] else None,
+        "used by others": None if before["busy_cpus"] is None else f"{before['busy_cpus']:.2f} CPUs before the run",
         "load": f"{before['load'][0]:.2f} before, {after['load'][0]:.2f} after" if before["load"] else None,
         "GPU": "; ".join(", ".join(gpu.values()) for gpu in environment["gpu"]) or None,
         "packages": ", ".join(f"{name} {version}" for name, version in environment["packages"].items()),

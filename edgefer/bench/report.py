@@ -9,7 +9,7 @@ from typing import Any
 
 from edgefer.bench.candidates import BOUNDARIES
 from edgefer.bench.environment import describe
-from edgefer.bench.results import NO_DIFFERENCE
+from edgefer.bench.results import NO_DIFFERENCE, UNSTEADY
 from edgefer.bench.runs import Block, Run
 from edgefer.files import replace_file
 
@@ -96,10 +96,18 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
     for run in results["runs"]:
         where = title(run)
         names: dict[str, list[str]] = {}
+        count = len(run["candidates"])
+        moved = [c["drift"]["change"] for c in run["candidates"] if any(map(_is_unsteady, c["remarks"]))]
+        many = len(moved) > 2
+        if many:
+            said.append(
+                f"{where}: {len(moved)} of {count} candidates were never steady: their medians moved by "
+                f"{min(moved):+.0%} to {max(moved):+.0%} over the run"
+            )
         for c in run["candidates"]:
             for text in c["remarks"]:
-                names.setdefault(text, []).append(c["name"])
-        count = len(run["candidates"])
+                if not (many and _is_unsteady(text)):
+                    names.setdefault(text, []).append(c["name"])
         for text, who in names.items():
             said.append(f"{where}: {f'all {count} candidates' if len(who) == count > 2 else ' and '.join(who)} {text}")
         said += [f"{where}: {name} was not measured: {why}" for name, why in run["failed"].items()]
@@ -110,6 +118,10 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
                 f"{max(starved):.0%} of their time only: other work had the rest, or they wait for a device"
             )
     return said
+
+
+def _is_unsteady(remark: str) -> bool:
+    return remark.startswith(UNSTEADY)
 
 
 def markdown(results: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:

@@ -21,7 +21,9 @@ from edgefer.bench.steady import drift
 SCHEMA = 1
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 NO_DIFFERENCE = "no difference shown"
-BUSY = 0.5  # load a CPU before the run from which on other work is worth a remark
+BUSY = 0.1  # share of the CPUs in use before the run from which on other work is worth a remark
+UNSTEADY = "never steady"
+LOAD = 0.5  # load a CPU, where only that is told
 
 
 def results(
@@ -169,7 +171,7 @@ def remarks(measured: Measured, plan: Plan) -> list[str]:
         said.append(f"did not settle within {plan.warmup:g} s of warm-up in {unsettled} of {count} processes")
     trend = drift(measured.round_medians)
     if trend.drifted:
-        said.append(f"never steady: its median moved by {trend.change:+.0%} over the run (p = {trend.p:.1g})")
+        said.append(f"{UNSTEADY}: its median moved by {trend.change:+.0%} over the run (p = {trend.p:.1g})")
     busy = sum(not block.quiet for block in measured.blocks)
     if busy:
         said.append(
@@ -183,8 +185,10 @@ def remarks(measured: Measured, plan: Plan) -> list[str]:
 
 def _machine_remarks(environment: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
     said = []
-    load, cpus = before["load"], environment["cpu"]["usable"] or 1
-    if load is not None and load[0] > BUSY * cpus:
+    busy, load, cpus = before["busy_cpus"], before["load"], environment["cpu"]["usable"] or 1
+    if busy is not None and busy > BUSY * cpus:
+        said.append(f"other work was running: it used {busy:.1f} of {cpus} CPUs before the run; trust ratios only")
+    elif busy is None and load is not None and load[0] > LOAD * cpus:
         said.append(f"other work was running: load {load[0]:.1f} on {cpus} CPUs before the run; trust ratios only")
     if (environment["git"] or "").endswith("-dirty"):
         said.append("the code had changes that are not committed")

@@ -130,6 +130,16 @@ def test_the_commit_only_where_the_folder_is_tracked(tmp_path: Path) -> None:
     assert environment.git_commit(package) == f"{commit[:12]}-dirty"
 
 
+def test_what_others_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """900 ticks between two looks, 225 of them idle, 225 waiting for disks: half of the CPUs are busy."""
+    monkeypatch.setattr(environment, "_PROC", tmp_path)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert environment.busy_cpus(0) is None
+    looks = iter(["cpu  100 0 0 1000 0 0 0 0 0 0\ncpu0 1", "cpu  300 50 100 1225 225 40 30 30 7 0\ncpu0 1"])
+    monkeypatch.setattr(environment, "_read", lambda path: next(looks))
+    assert environment.busy_cpus(0) == pytest.approx(2)
+
+
 def test_this_machine_can_be_described() -> None:
     found = environment.record()
     json.dumps(found)
@@ -141,7 +151,7 @@ def test_this_machine_can_be_described() -> None:
     line = environment.describe(found)
     assert f"{found['cpu']['usable']} CPUs" in line
     assert "onnxruntime" in line
-    assert set(environment.moment()) == {"load", "mhz", "gpu"}
+    assert set(environment.moment()) == {"busy_cpus", "load", "mhz", "gpu"}
     if sys.platform == "linux":
         assert found["memory_bytes"] > 1e8
 

@@ -72,6 +72,20 @@ def test_remarks_name_whom_they_concern(pool: ImageSet) -> None:
     assert any("all 3 candidates did not settle" in text for text in report.remarks(everyone))
 
 
+def test_a_machine_that_drifts_is_one_remark(pool: ImageSet) -> None:
+    """Medians that go from 10 to 21 ms along a line: +71 % of their median; from 10 to 4.5 ms: -76 %."""
+    up, down = [[10.0 + n] for n in range(12)], [[10.0 - n / 2] for n in range(12)]
+
+    def said(*rounds: list[list[float]]) -> list[str]:
+        run = Run(Plan(), pool, tuple(measured("abcd"[i], rows) for i, rows in enumerate(rounds)))
+        return [text for text in report.remarks(of(run)) if "never steady" in text]
+
+    assert said(up, down, up, [[10.0]] * 12) == [
+        "host, batch 1, 1 thread: 3 of 4 candidates were never steady: their medians moved by -76% to +71% over the run"
+    ]
+    assert [text.split(": ")[1] for text in said(up, down, [[10.0]] * 12)] == ["a never steady", "b never steady"]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

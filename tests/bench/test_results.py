@@ -17,7 +17,7 @@ from edgefer.imageset import ImageSet
 from tests.bench.conftest import measured
 
 MACHINE: dict[str, Any] = {"cpu": {"usable": 2}, "git": None}
-QUIET = {"load": [0.1, 0.1, 0.1]}
+QUIET = {"busy_cpus": 0.0, "load": [0.1, 0.1, 0.1]}
 
 
 def test_everything_is_json_and_has_its_units(steady_run: Run) -> None:
@@ -125,13 +125,15 @@ def test_what_a_reader_is_told() -> None:
 
 
 def test_what_is_told_of_the_machine(steady_run: Run) -> None:
-    def said(machine: dict[str, Any], load: float | None) -> list[str]:
-        before = {"load": None if load is None else [load, 0, 0]}
+    def said(machine: dict[str, Any], load: float | None, busy: float | None = None) -> list[str]:
+        before = {"busy_cpus": busy, "load": None if load is None else [load, 0, 0]}
         return list(results([steady_run], machine, before, before, "x")["remarks"])
 
     assert said(MACHINE, 0.9) == []
     assert said(MACHINE, None) == []
     assert "load 1.5 on 2 CPUs" in said(MACHINE, 1.5)[0]
+    assert said(MACHINE, 1.5, busy=0.1) == []  # what made the load has ended
+    assert "used 0.8 of 2 CPUs" in said(MACHINE, 0.1, busy=0.8)[0]
     assert said({**MACHINE, "git": "abc"}, 0) == []
     assert "not committed" in said({**MACHINE, "git": "abc-dirty"}, 0)[0]
 
