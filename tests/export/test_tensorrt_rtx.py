@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 from edgefer.artifact import MANIFEST, PARITY, Artifact, dump, open_artifact, sha256_path
 from edgefer.errors import ArtifactError, EdgeferError, UnavailableError, UsageError
@@ -370,7 +371,8 @@ def test_the_command(run_cli: Call, tiny_file: Path, tmp_path: Path, monkeypatch
     assert len(err.splitlines()) == 2
     assert not (tmp_path / "b").exists()
     assert run_cli("verify", tmp_path / "a", "--checkpoint", tiny_file)[0] == 4
-    assert run_cli("predict", tmp_path / "a", tiny_file)[0] == 4
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "face.png")
+    assert run_cli("predict", tmp_path / "a", tmp_path / "face.png")[0] == 4
 
 
 @pytest.mark.slow
