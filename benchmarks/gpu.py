@@ -24,7 +24,7 @@ import torch
 from edgefer.artifact import open_artifact, read_parity
 from edgefer.bench import inputs, ours, report
 from edgefer.bench.candidates import Candidate
-from edgefer.bench.runner import Plan
+from edgefer.bench.runs import Plan
 from edgefer.bench.suite import bench
 from edgefer.cli.common import RENDERED, Output
 from edgefer.errors import EdgeferError

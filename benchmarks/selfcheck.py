@@ -93,7 +93,8 @@ def heavy(boundary: str, threads: int, batch: int) -> Callable[[Any], Any]:
 
 def lindley(arrivals: np.ndarray, cost: float) -> np.ndarray:
     """Latencies of arrivals (seconds) at one server that takes `cost` for each (Lindley 1952)."""
-    wait, waits = 0.0, []
+    wait = 0.0
+    waits: list[float] = []
     for gap in [np.inf, *np.diff(arrivals)]:
         wait = max(0.0, wait + cost - gap) if waits else 0.0
         waits.append(wait)

@@ -21,7 +21,7 @@ import onnxruntime
 
 from edgefer.bench.measure import interleave
 from edgefer.bench.statistics import paired_ratio
-from edgefer.export.onnx import to_onnx
+from edgefer.export.onnx_graph import to_onnx
 from edgefer.export.targets import Request
 from edgefer.model.checkpoint import Checkpoint
 from edgefer.model.resemotenet import seeded

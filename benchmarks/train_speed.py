@@ -20,6 +20,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,7 +60,7 @@ def their_steps(folder: Path, model: str, accelerator: str, workers: int) -> tup
 
     mean, std = (torch.tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
 
-    class Files(Dataset):  # type: ignore[type-arg]
+    class Files(Dataset):
         def __len__(self) -> int:
             return IMAGES
 
@@ -180,7 +181,7 @@ def measure(
         pipes[name].send(steps[name])
         pipes[name].recv()
 
-    calls: dict[str, Callable[[], object]] = {name: (lambda n=name: call(n)) for name in names}
+    calls: dict[str, Callable[[], object]] = {name: partial(call, name) for name in names}
     trial = interleave(calls, rounds=1, warmup=2)
     rounds = max(5, int(seconds / sum(float(s[0]) for s in trial.values())))
     samples = interleave(calls, rounds, warmup=0)

@@ -2,13 +2,13 @@
 
     python examples/quickstart.py [CHECKPOINT] [--out build/quickstart]
 
-Without a checkpoint the trained one beside the repository is used if there is one, else the one that ships; in a
-version that ships none, an untrained network with seeded weights: everything works, only its labels mean nothing.
+Without a checkpoint it takes the one that ships.
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,24 +22,11 @@ from edgefer.cli.common import Output, probe
 from edgefer.export.run import Options, export
 from edgefer.model import checkpoint as checkpoints
 from edgefer.model.checkpoint import Checkpoint
-from edgefer.model.resemotenet import seeded
 from edgefer.samples import contact_sheet, faces
 from edgefer.weights import CHECKPOINT
 
-TRAINED = Path(__file__).parent.parent.parent / "shared" / "data" / "quarter_fer2013.pth"
 FACES = 21
 SECONDS = 6.0
-
-
-def find_checkpoint(given: Path | None) -> Checkpoint:
-    if given is not None:
-        return checkpoints.load(given)
-    if TRAINED.is_file():
-        return checkpoints.load(TRAINED)
-    if CHECKPOINT.is_file():
-        return checkpoints.load(CHECKPOINT)
-    print("no trained checkpoint is at hand: taking the quarter network with seeded weights; its labels mean nothing")
-    return Checkpoint(seeded("quarter"), name="seeded quarter", origin="seeded")
 
 
 def draw(fer: edgefer.Recognizer, path: Path) -> None:
@@ -64,7 +51,7 @@ def latency(output: Output, checkpoint: Checkpoint, folders: dict[str, Path]) ->
 
     calls = {"PyTorch, eager": pytorch}
     for name, fer in recognizers.items():
-        calls[name] = lambda fer=fer: fer.probabilities(face)
+        calls[name] = partial(fer.probabilities, face)
     trial = interleave(calls, rounds=5)
     rounds = max(20, int(SECONDS / sum(float(np.median(s)) for s in trial.values())))
     samples = interleave(calls, rounds, warmup=0)
@@ -88,11 +75,11 @@ def latency(output: Output, checkpoint: Checkpoint, folders: dict[str, Path]) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", nargs="?", type=Path)
+    parser.add_argument("checkpoint", nargs="?", type=Path, default=CHECKPOINT)
     parser.add_argument("--out", type=Path, default=Path("build/quickstart"))
     arguments = parser.parse_args()
     output = Output(as_json=False)
-    checkpoint = find_checkpoint(arguments.checkpoint)
+    checkpoint = checkpoints.load(arguments.checkpoint)
     images = probe(None)
     folders = {"ours, fp32": arguments.out / "fp32", "ours, fp16": arguments.out / "fp16"}
     plain = {"plain ONNX, fp32": arguments.out / "plain"}

@@ -17,8 +17,9 @@ import torch
 
 from edgefer.cli.common import Output, probe
 from edgefer.export.run import Options, describe, export
+from edgefer.imageset import from_folder
 from edgefer.model import checkpoint as checkpoints
-from edgefer.parity.compare import compare, probe_from_folder
+from edgefer.parity.compare import compare
 from edgefer.runtime.recognizer import load
 from edgefer.weights import ARTIFACT, CHECKPOINT
 
@@ -34,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         artifact = export(checkpoint, Path(folder) / "a", probe(None), Options(precision="fp16"), output.line)
         if arguments.images:
-            comparison = compare(checkpoint, load(artifact.path), probe_from_folder(arguments.images))
+            comparison = compare(checkpoint, load(artifact.path), from_folder(arguments.images))
             output.line("real faces", describe(comparison))
             if not comparison.passed:
                 raise SystemExit("the artifact predicts differently on real faces; nothing was shipped")
