@@ -8,12 +8,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgefer.bench import report
 from edgefer.bench.candidates import BOUNDARIES
 from edgefer.bench.look import Look, panels, save
 from edgefer.bench.page import machine, page, picture_element, table_element
 from edgefer.bench.paper import findings, tabulate
 from edgefer.bench.pictures import Picture
-from edgefer.bench.report import METHOD, about, pipes, remarks, samples
+from edgefer.bench.report import METHOD, about, pipes, samples, title
 from edgefer.bench.runs import Run
 from edgefer.files import replace_file
 
@@ -35,6 +36,14 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     for model, values in found["models"].items():
         said += findings(model, values)
     return said
+
+
+def remarks(results: Mapping[str, Any]) -> list[str]:
+    """Everything that a reader must know before believing the figures, by network."""
+    models = results["paper"]["models"]
+    return report.remarks(
+        results, [f"{model}, {title(run)}" for model, run in zip(models, results["runs"], strict=True)]
+    )
 
 
 def markdown(results: Mapping[str, Any], picture: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +90,10 @@ def costs(run: Mapping[str, Any]) -> Table:
     return columns, rows
 
 
-def remarks(results: Mapping[str, Any]) -> list[str]:
-    """Everything that a reader must know before believing the figures."""
+def remarks(results: Mapping[str, Any], titles: Iterable[str] | None = None) -> list[str]:
+    """Everything that a reader must know before believing the figures; `titles` name the runs, else `title` does."""
     said = list(results["remarks"])
-    for run in results["runs"]:
-        where = title(run)
+    for run, where in zip(results["runs"], titles or map(title, results["runs"]), strict=True):
         names: dict[str, list[str]] = {}
         count = len(run["candidates"])
         moved = [c["drift"]["change"] for c in run["candidates"] if any(map(_is_unsteady, c["remarks"]))]

@@ -135,7 +135,7 @@ def _paper(
     output.text()
     for text in paper_report.notes(results):
         output.line("found", text)
-    for text in report.remarks(results):
+    for text in paper_report.remarks(results):
         output.line("remark", text)
     if out is not None:
         paper_report.write(out, results, runs)

@@ -108,7 +108,15 @@ def test_what_the_paper_does_not_state(found: dict[str, Any]) -> None:
         assert word in paper_report.notes(found)[0]
     assert "not compared" in text
     assert text.count("| FER2013 |") == 1
-    assert "several boundaries, batch 1" in text or not paper_report.remarks(found)
+
+
+def test_remarks_name_the_network(found: dict[str, Any]) -> None:
+    for candidate in found["runs"][0]["candidates"]:
+        candidate["remarks"] = ["did not settle"]
+    said = [text for text in paper_report.remarks(found) if "did not settle" in text]
+    count = len(found["runs"][0]["candidates"])
+    assert said == [f"reference, several boundaries, batch 1, 1 thread: all {count} candidates did not settle"]
+    assert f"- {said[0]}" in paper_report.markdown(found, "paper.png")
 
 
 def test_the_folder(found: dict[str, Any], run: Run, tmp_path: Path) -> None:
