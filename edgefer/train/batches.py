@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from edgefer.errors import DataError
 from edgefer.preprocess import LUMA, Preprocess
 from edgefer.train import augment
 from edgefer.train.recipe import Recipe
+from edgefer.train.votes import to_label_probabilities
 
 SPLITS = ("train", "val", "test")
 _DEVICE_SHARE = 0.5  # of the free device memory that the packed set may take
@@ -65,7 +67,7 @@ class Faces:
         self.device, self.preprocess = device, preprocess
         self.rows, self._stored = rows, packed.images
         self.labels = torch.from_numpy(packed.labels[rows])
-        self.votes = None if packed.votes is None else torch.from_numpy(packed.votes[rows])
+        self._votes = packed.votes
         self.size, channels = packed.images.shape[1], packed.images.shape[3]
         self.on_device = device.type != "cpu" and len(rows) * self.size**2 * channels < _DEVICE_SHARE * _free(device)
         self._images = torch.from_numpy(packed.images[rows]).to(device) if self.on_device else None
@@ -91,14 +93,24 @@ class Faces:
         return ((images - mean) / std).contiguous(memory_format=torch.channels_last)
 
     def targets(self, at: np.ndarray, votes_share: float) -> Tensor:
-        """Return float32 [n, 7]: one-hot labels, blended with the votes where there are any."""
+        """Return float32 [n, 7]: one-hot labels, blended with what the votes say where there are any."""
         index = torch.from_numpy(at)
         hard = torch.nn.functional.one_hot(self.labels[index], len(EMOTIONS)).float()
-        if self.votes is not None and votes_share:
-            votes = self.votes[index]
-            total = votes.sum(1, keepdim=True)
-            hard = torch.where(total > 0, torch.lerp(hard, votes / total.clamp(min=1e-9), votes_share), hard)
+        if votes_share and self._soft_labels is not None:
+            hard = torch.lerp(hard, self._soft_labels[index], votes_share)
         return hard.to(self.device)
+
+    @cached_property
+    def _soft_labels(self) -> Tensor | None:
+        """float32 [len(self), 7]: the label as the votes tell it, one-hot where nobody voted for one of the seven."""
+        if self._votes is None:
+            return None
+        soft = torch.nn.functional.one_hot(self.labels, len(EMOTIONS)).float()
+        given = torch.from_numpy(self._votes[self.rows])
+        voted = given.sum(1) > 0
+        if voted.any():
+            soft[voted] = to_label_probabilities(given[voted], self.labels[voted], len(EMOTIONS))
+        return soft
 
 
 def training_batch(

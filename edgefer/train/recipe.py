@@ -64,7 +64,8 @@ class Recipe:
         patience: epochs without progress before "plateau" lowers the rate.
         class_weights: "none", or "balanced": n / (classes * n_c), n_c images of class c.
         label_smoothing: share of the target spread evenly over all classes.
-        votes: share of the target that comes from the taggers' votes (FER+), where the data has them.
+        votes: share of the target that comes from the taggers' votes (FER+), where the data has them: the
+            probability of each label given the votes, fitted on the training split.
         init: "torch" (PyTorch's defaults) or "kaiming" (He et al. 2015, normal).
         stem_dropout, head_dropout: rates after the first two stem convolutions, and in the classifier. The paper's are
             0.2 and 0.5; dropout ends with training, so they are the recipe's and not the network's.

@@ -53,11 +53,16 @@ def test_a_split_that_is_not_there(packed: Any) -> None:
 
 
 def test_targets_blend_labels_and_votes(packed: Any) -> None:
+    """Votes that are the same for two labels mean the labels' shares among the images that got them."""
+    mixed = packed.labels <= 2
+    packed.votes[mixed] = [0.3, 0.6, 0, 0, 0, 0, 0]
+    packed.votes[0] = 0
     train = faces(packed)
     at = np.array([0, 1, 8])
     hard, soft = train.targets(at, 0.0).numpy(), train.targets(at, 0.3).numpy()
     np.testing.assert_array_equal(hard, np.eye(7)[[0, 1, 1]])
-    np.testing.assert_allclose(soft[1], 0.7 * np.eye(7)[1] + 0.3 * (7 * np.eye(7)[1] + 2 * np.eye(7)[2]) / 9, atol=1e-6)
+    counts = np.bincount(packed.labels[(packed.splits == 0) & mixed & (packed.votes.sum(1) > 0)], minlength=7)
+    np.testing.assert_allclose(soft[1], 0.7 * np.eye(7)[1] + 0.3 * counts / counts.sum(), atol=2e-3)
     np.testing.assert_array_equal(soft[0], np.eye(7)[0])  # nobody voted for one of the seven
     packed.votes = None
     np.testing.assert_array_equal(faces(packed).targets(at, 0.3).numpy(), hard)
