@@ -8,9 +8,7 @@ Writes the samples and a picture. The first tenth is warm-up: allocators settle 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import platform
 import time
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import cv2
 import numpy as np
 
 import edgefer
+from edgefer.bench import environment
 from edgefer.samples import render
 
 
@@ -34,7 +33,7 @@ def main() -> None:
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--calls", type=int, default=100_000)
     parser.add_argument("--out", type=Path, default=None)
-    parser.add_argument("--machine", default=platform.node() or "machine")
+    parser.add_argument("--machine", help="name for the result files (default: made from the processor's)")
     a = parser.parse_args()
     fer = edgefer.load(a.artifact, threads=1)
     face = cv2.cvtColor(render("happiness", 0, 96), cv2.COLOR_RGB2BGR)
@@ -67,7 +66,9 @@ def main() -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    stem = a.out / f"{datetime.datetime.now(datetime.timezone.utc).date().isoformat()}-{a.machine}-memory"
+    about = environment.record()
+    stem = a.out / f"{about['time_utc'][:10]}-{a.machine or environment.machine_name(about)}-memory"
+    a.out.mkdir(parents=True, exist_ok=True)
     figure, axes = pyplot.subplots(figsize=(8, 3), layout="constrained")
     axes.plot(np.array(calls) / 1000, memory)
     axes.set_ylim(0, max(memory) * 1.15)
@@ -77,7 +78,13 @@ def main() -> None:
         f"{fer.artifact.manifest.architecture.get('name', '')} {fer.artifact.manifest.precision}, {fer.engine.name}"
     )
     figure.savefig(stem.with_suffix(".png"), dpi=120)
-    values = {"command": "python benchmarks/memory.py ARTIFACT", "verdict": verdict, "calls": calls, "mb": memory}
+    values = {
+        "command": "python benchmarks/memory.py ARTIFACT",
+        "machine": environment.describe(about),
+        "verdict": verdict,
+        "calls": calls,
+        "mb": memory,
+    }
     stem.with_suffix(".json").write_text(json.dumps(values) + "\n", "utf-8")
 
 

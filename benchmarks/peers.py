@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     a = _arguments(arguments)
     output = Output(as_json=False)
     try:
-        return _set_up(a.folder.resolve(), output) if a.setup else _measure(a, output)
+        return _set_up(a.folder, output) if a.setup else _measure(a, output)
     except EdgeferError as error:
         return fail(str(error), error.hint, error.exit_code, as_json=False)
 
@@ -71,14 +71,15 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _set_up(folder: Path, output: Output) -> int:
     folder.mkdir(parents=True, exist_ok=True)
-    record = Record(folder)
+    record = Record(folder.resolve())
     for one in ENVIRONMENTS.values():
         if one.name != CONVERTER:  # made when something has to be converted
             with output.working(f"installing {one.name}"):
                 install(one, record, output.line)
     with output.working("making the models"):
         models.make(record, output.line)
-    output.line("next", f"python benchmarks/peers.py {folder.name} --data fer2013.npz --out benchmarks/results")
+    place = shlex.quote(str(folder))
+    output.line("next", f"python benchmarks/peers.py {place} --data fer2013.npz --out benchmarks/results")
     return 0
 
 

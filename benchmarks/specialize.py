@@ -9,16 +9,14 @@ table, the raw samples beside it, and a picture.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
+from edgefer.bench import environment
 from edgefer.bench.measure import interleave
 from edgefer.bench.statistics import paired_ratio
 from edgefer.export.onnx_graph import to_onnx
@@ -66,15 +64,6 @@ def measure(paths: dict[str, Path], size: int, batch: int, threads: int, rounds:
     return interleave(calls, rounds)
 
 
-def machine() -> str:
-    cpu = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{cpu}, {os.cpu_count()} CPUs, {platform.system()}, ONNX Runtime {onnxruntime.__version__}{load}"
-
-
 def picture(rows: list[dict[str, object]], path: Path, title: str) -> None:
     import matplotlib
 
@@ -105,11 +94,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=25, help="for each setting")
     parser.add_argument("--out", type=Path, default=None, help="folder for the results")
-    parser.add_argument("--machine", default=platform.node() or "machine", help="name for the result files")
+    parser.add_argument("--machine", help="name for the result files (default: made from the processor's)")
     a = parser.parse_args()
     if a.out is not None:
         a.out.mkdir(parents=True, exist_ok=True)
-    described = machine()
+    about = environment.record()
     rows: list[dict[str, object]] = []
     raw: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -129,8 +118,8 @@ def main() -> None:
                 print(f"batch {batch:2} threads {threads} {name:32} {per_image:7.2f} ms/image  {interval}")
     if a.out is None:
         return
-    date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    stem = a.out / f"{date}-{a.machine}-specialize-{a.model}-{a.size}"
+    date = about["time_utc"][:10]
+    stem = a.out / f"{date}-{a.machine or environment.machine_name(about)}-specialize-{a.model}-{a.size}"
     table = [
         "| candidate | batch | threads | n | ms an image | times faster | 95 % interval | MB |",
         "| --- " * 8 + "|",
@@ -144,8 +133,8 @@ def main() -> None:
     command = f"python benchmarks/specialize.py --model {a.model} --size {a.size} --seconds {a.seconds:g}"
     picture(rows, stem.with_suffix(".png"), title)
     text = (
-        f"# {title}\n\n{date}, `{command}`. {described}.\n\nAll in turn in one run; the ratios are against the\n"
-        "BN-folded graph round by round. Absolute times illustrate.\n\n"
+        f"# {title}\n\n{date}, `{command}`. {environment.describe(about)}.\n\n"
+        "All in turn in one run; the ratios are against the BN-folded graph round by round. Times illustrate.\n\n"
     )
     stem.with_suffix(".md").write_text(text + "\n".join(table) + f"\n\n![ratios]({stem.name}.png)\n", "utf-8")
     with stem.with_suffix(".jsonl").open("w", encoding="utf-8") as file:

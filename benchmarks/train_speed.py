@@ -13,11 +13,11 @@ pixels stand in.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import multiprocessing
 import os
-import platform
+import shlex
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -29,8 +29,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edgefer.bench import environment
 from edgefer.bench.measure import interleave
 from edgefer.bench.statistics import paired_ratio
+from edgefer.files import replace_file
 
 IMAGES = 512
 BASE = "in the authors' manner"
@@ -214,25 +216,29 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=0, help="of the authors' DataLoader; theirs has none")
     parser.add_argument("--seconds", type=float, default=60, help="for each model")
     parser.add_argument("--out", type=Path, default=None, help="folder for the JSON")
-    parser.add_argument("--machine", default=platform.node() or "machine", help="name for the result file")
+    parser.add_argument("--machine", help="name for the result file (default: made from the processor's)")
     a = parser.parse_args()
     names = [BASE, *(name for name in a.candidates if name != BASE)]
-    machine = {"threads": a.threads, "accelerator": a.accelerator, "workers": a.workers}
+    settings = {"threads": a.threads, "accelerator": a.accelerator, "workers": a.workers}
+    about = environment.record()
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for row, image in enumerate(faces()[0]):
             cv2.imwrite(str(Path(folder) / f"{row}.png"), image)
         for model in a.models:
-            rows += measure(Path(folder), model, names, machine, a.seconds)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    device = torch.cuda.get_device_name() if a.accelerator == "cuda" else platform.processor() or platform.machine()
-    described = {**machine, "device": device, "cpus": os.cpu_count(), "torch": str(torch.__version__), "load": load}
-    date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    text = json.dumps({"date": date, "machine": described, "results": rows}, indent=1)
+            rows += measure(Path(folder), model, names, settings, a.seconds)
+    date = about["time_utc"][:10]
+    values = {
+        "date": date,
+        "command": shlex.join(["python", "benchmarks/train_speed.py", *sys.argv[1:]]),
+        "machine": environment.describe(about),
+        "settings": settings,
+        "results": rows,
+    }
     if a.out is not None:
-        a.out.mkdir(parents=True, exist_ok=True)
-        path = a.out / f"{date}-{a.machine}-train-speed.json"
-        path.write_text(text + "\n", "utf-8")
+        path = a.out / f"{date}-{a.machine or environment.machine_name(about)}-train-speed.json"
+        with replace_file(path) as partial:
+            partial.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
         print(f"written    {path}")
 
 

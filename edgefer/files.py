@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from edgefer.errors import UsageError
+
 _numbers = itertools.count()
 _filling: set[Path] = set()  # folders that this process is filling now
 
@@ -31,6 +33,17 @@ def package_files(folder: Path) -> list[Path]:
     """The files below a folder, sorted by path; without those that Finder leaves wherever somebody looked."""
     found = (p for p in folder.rglob("*") if p.is_file() and p.name != ".DS_Store")
     return sorted(found, key=lambda p: p.relative_to(folder).as_posix())  # paths sort differently on Windows
+
+
+def refuse_file(folder: Path) -> None:
+    """Refuse what cannot become a folder, before any work is done for it.
+
+    Raises:
+        UsageError: `folder` or a folder above it is a file.
+    """
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise UsageError(f"{place} is a file.", "pass a directory to --out; it will be made.")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from edgefer.bench.compare import compare as compare_results
 from edgefer.bench.environment import default_threads
 from edgefer.bench.runs import PROCESSES, Plan
 from edgefer.bench.suite import bench
-from edgefer.cli.common import Debug, Json, Output, Provider
+from edgefer.cli.common import Debug, Json, Output, Provider, writable_folder
 from edgefer.errors import UsageError
 from edgefer.optional import require
 
@@ -76,7 +76,10 @@ def command(
         typer.Option(help="With --compare: slower by this share is still well. Default: 0.05.", metavar="SHARE"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for samples, results, pictures and report.html.", metavar="DIR")
+        Path | None,
+        typer.Option(
+            help="Folder for samples, results, pictures and report.html.", metavar="DIR", callback=writable_folder
+        ),
     ] = None,
     json: Json = False,
     debug: Debug = False,

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from edgefer.artifact import MANIFEST
 from edgefer.errors import ParityError, UsageError
+from edgefer.files import refuse_file
 from edgefer.imageset import ImageSet, from_folder
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, everything else on stderr.")]
@@ -128,6 +129,13 @@ def split_artifact(arguments: Sequence[str], what: str) -> tuple[str | None, str
     if len(arguments) == 2:
         return arguments[0], arguments[1]
     raise UsageError(f"pass [ARTIFACT] {what}.", "edgefer predict build/fer face.jpg")
+
+
+def writable_folder(out: Path | None) -> Path | None:
+    """Callback of an --out that takes a folder: refuse a file at once, not after minutes of work."""
+    if out is not None:
+        refuse_file(out)
+    return out
 
 
 def parse_batch(text: str | None) -> tuple[int, ...] | None:

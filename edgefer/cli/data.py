@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgefer.cli.common import Debug, Json, Output
+from edgefer.cli.common import Debug, Json, Output, writable_folder
 from edgefer.data.dataset import Dataset
 from edgefer.data.packed import Packed
 from edgefer.data.registry import DATASETS, load
@@ -54,7 +54,8 @@ def audit_command(
     skip_bad: SkipBad = False,
     threshold: Annotated[float, typer.Option(help="Correlation from which two images are near copies.")] = 0.94,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for report.md, report.json, pairs.png.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Folder for report.md, report.json, pairs.png.", metavar="DIR", callback=writable_folder),
     ] = None,
     json: Json = False,
     debug: Debug = False,

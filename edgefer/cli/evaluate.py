@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import edgefer
-from edgefer.cli.common import Debug, Json, Output, Provider, Threads
+from edgefer.cli.common import Debug, Json, Output, Provider, Threads, writable_folder
 from edgefer.cli.data import DatasetName, FerPlus, SkipBad, open_data
 from edgefer.data.pack import pack
 from edgefer.data.packed import Packed
@@ -32,7 +32,10 @@ def command(
     ferplus: FerPlus = None,
     skip_bad: SkipBad = False,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for evaluation.json and confusion matrices.", metavar="DIR")
+        Path | None,
+        typer.Option(
+            help="Folder for evaluation.json and confusion matrices.", metavar="DIR", callback=writable_folder
+        ),
     ] = None,
     provider: Provider = None,
     threads: Threads = None,

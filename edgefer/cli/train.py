@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from edgefer.cli.common import Debug, Json, Output, Threads
+from edgefer.cli.common import Debug, Json, Output, Threads, writable_folder
 from edgefer.cli.data import DatasetName, FerPlus, SkipBad, open_data, tell
 from edgefer.data.dataset import Dataset
 from edgefer.data.packed import Packed
@@ -22,7 +22,9 @@ PACKED = "data.safetensors"
 def command(
     data: Annotated[Path, typer.Option("--data", help="The data set as it lies on disk, or a packed file.")],
     dataset: DatasetName,
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, logs and curves.", metavar="DIR")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for checkpoints, logs and curves.", metavar="DIR", callback=writable_folder)
+    ],
     recipe: Annotated[str, typer.Option(help="paper, strong, or a TOML file.")] = "paper",
     model: Annotated[
         str | None,

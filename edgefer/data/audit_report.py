@@ -15,6 +15,7 @@ from edgefer.data import contact_sheet
 from edgefer.data.dataset import SPLITS, Dataset
 from edgefer.data.packed import Packed
 from edgefer.emotions import EMOTIONS
+from edgefer.files import replace_file
 
 _LISTED = 10_000  # rows of a list in report.json
 _SHOWN = 20  # rows of a list in report.md
@@ -122,13 +123,20 @@ class AuditReport:
     def write_report(self, out: str | os.PathLike[str]) -> Path:
         """Write report.json, report.md and, if there are copies, pairs.png into the folder `out`; return report.md."""
         folder = Path(out)
-        folder.mkdir(parents=True, exist_ok=True)
         sections = self._sections()
+        sheet, report = folder / "pairs.png", folder / "report.md"
         if sections:
-            contact_sheet.write(folder / "pairs.png", sections)
-        (folder / "report.json").write_text(json.dumps(self._lists(), indent=1) + "\n", encoding="utf-8")
-        report = folder / "report.md"
-        report.write_text(self._markdown(bool(sections)), encoding="utf-8")
+            with replace_file(sheet) as partial:
+                contact_sheet.write(partial, sections)
+        else:
+            sheet.unlink(missing_ok=True)  # an earlier report's
+        texts = {
+            folder / "report.json": json.dumps(self._lists(), indent=1) + "\n",
+            report: self._markdown(bool(sections)),
+        }
+        for path, text in texts.items():
+            with replace_file(path) as partial:
+                partial.write_text(text, "utf-8")
         return report
 
     def _pairs_by_split(self) -> dict[str, dict[str, int]]:

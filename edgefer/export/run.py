@@ -12,7 +12,7 @@ from edgefer.artifact import MANIFEST, PARITY, Artifact, Manifest, dump, open_ar
 from edgefer.emotions import EMOTIONS
 from edgefer.errors import ArtifactError, ParityError, UnavailableError, UsageError
 from edgefer.export.targets import Built, Request, builder, check_options
-from edgefer.files import replace_directory
+from edgefer.files import refuse_file, replace_directory
 from edgefer.imageset import ImageSet
 from edgefer.model.checkpoint import Checkpoint, weights_sha256
 from edgefer.model.resemotenet import count_parameters, preset_name
@@ -100,9 +100,7 @@ def refuse_foreign(out: Path) -> None:
     Raises:
         UsageError: `out` or a folder above it is a file, or `out` is a folder that is neither empty nor an artifact.
     """
-    for place in (out, *out.parents):
-        if place.exists() and not place.is_dir():
-            raise UsageError(f"{place} is a file.", "pass a directory to --out; it will be made.")
+    refuse_file(out)
     if out.is_dir() and any(out.iterdir()) and not _is_artifact(out):
         raise UsageError(f"{out} is a folder with other things in it.", "pass a new directory to --out.")
 

@@ -111,6 +111,26 @@ def test_every_failure_has_its_exit_code_and_two_lines(
         assert err.endswith(f"error: {error}\nhint:  {hint}\n")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bench"],
+        ["data", "audit", "no-data", "--dataset", "fer2013"],
+        ["evaluate", "--data", "no-data", "--dataset", "fer2013"],
+        ["export"],
+        ["train", "--data", "no-data", "--dataset", "fer2013"],
+    ],
+)
+def test_a_file_is_no_folder_to_write_to(refused: Refused, tmp_path: Path, command: list[str]) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a letter")
+    for out in (taken, taken / "deeper"):
+        message, hint = refused(2, *command, "--out", out)  # before the data, which are not there either, are read
+        assert f"{taken} is a file" in message
+        assert "--out" in hint
+    assert taken.read_text() == "a letter"
+
+
 def test_the_installed_program(tiny_artifact: Artifact) -> None:
     done = program("info", tiny_artifact.path, "--json")
     assert done.returncode == 0

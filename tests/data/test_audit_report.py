@@ -2,8 +2,9 @@ import json
 
 import cv2
 import numpy as np
+import pytest
 
-from edgefer.data import audit
+from edgefer.data import audit, audit_report
 from edgefer.data.dataset import ArrayImage, Dataset, Face
 
 
@@ -66,6 +67,19 @@ def test_without_copies_there_is_no_sheet(tmp_path):
     assert not (tmp_path / "pairs.png").exists()
     assert "pairs.png" not in text
     assert "No differences from the paper's tables." in text
+
+
+def test_a_new_report_replaces_the_old_one_whole(tmp_path, monkeypatch):
+    array = np.random.default_rng(0).integers(0, 256, (4, 48, 48), np.uint8)
+    clean, copies = report(array, [0] * 4, ["train"] * 4), planted()
+    copies.write_report(tmp_path)
+    old = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(audit_report.contact_sheet, "_section", lambda title, pairs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        copies.write_report(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == old
+    clean.write_report(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.json", "report.md"]  # no sheet of the old one
 
 
 def test_copies_within_one_split_are_shown_when_none_cross(tmp_path):
