@@ -99,10 +99,16 @@ def resize_pillow(image: np.ndarray, width: int, height: int) -> np.ndarray:
     one level; checkpoints so far were trained with the order of Pillow 1 to 12, and that is the one kept here.
     """
     if image.shape[1] != width:  # the filter runs along axis 0, where each tap is one contiguous row
-        image = _filter(image.transpose(1, 0, 2), width).transpose(1, 0, 2)
+        image = _transposed(_filter(_transposed(image), width))
     if image.shape[0] != height:
         image = _filter(image, height)
     return np.ascontiguousarray(image)
+
+
+def _transposed(image: np.ndarray) -> np.ndarray:
+    """[H, W, C] -> [W, H, C]; OpenCV does it twenty times as fast as numpy, but drops a single channel."""
+    height, width, channels = image.shape
+    return cv2.transpose(image).reshape(width, height, channels)
 
 
 def _filter(image: np.ndarray, target: int) -> np.ndarray:
