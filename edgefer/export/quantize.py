@@ -26,7 +26,7 @@ from edgefer.optional import require
 from edgefer.samples import encoded
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
-FACES, SEED = 128, 1000  # of the drawn faces; the proof draws its own from seed 0
+FACES, SEED = 256, 1000  # of the drawn faces; the proof draws its own from seed 0
 PERCENTILE = 99.999
 _BATCH = 16
 

@@ -102,7 +102,7 @@ def test_it_is_said_that_it_was_not_run(engines: dict[str, Artifact]) -> None:
 
 
 def test_int8_says_what_it_was_calibrated_on(engines: dict[str, Artifact]) -> None:
-    assert engines["int8"].manifest.tools["calibration"] == "128 rendered faces, seed 1000"
+    assert engines["int8"].manifest.tools["calibration"] == "256 rendered faces, seed 1000"
     assert "calibration" not in engines["fp16"].manifest.tools
 
 
